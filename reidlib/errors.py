@@ -1,0 +1,22 @@
+"""One kind of error for whatever the user gave or has: a single sentence that names the way out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ReidError(ValueError):
+    """Bad input: a file, a value, a name. The command line prints it without a traceback."""
+
+
+def nearest(name: object, choices: Iterable[str]) -> str:
+    """The end of an error message about an unknown name.
+
+    Returns ``', did you mean "x"?'`` if a choice looks alike, else ``', choose from: a, b, c'``.
+    """
+    choices = sorted(choices)
+    close = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.6)
+    if close:
+        return f', did you mean "{close[0]}"?'
+    return f", choose from: {', '.join(choices)}" if choices else ""

@@ -95,7 +95,7 @@ class Metrics:
         try:
             means = json.loads((folder / "metrics.json").read_text())
             text = (folder / "per_query.csv").read_text()
-            table = pd.read_csv(io.StringIO(text), dtype=str)[COLUMNS].astype(COLUMNS)
+            table = pd.read_csv(io.StringIO(text), dtype=str).astype(COLUMNS)
             return cls(np.array(means["cmc"], dtype=np.float64), table)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ReidError(
@@ -193,16 +193,12 @@ def _metrics(
 
 
 def _labels(values: Any, name: str, length: int | None = None) -> Tensor:
-    array = torch.as_tensor(np.asarray(values.cpu() if isinstance(values, Tensor) else values))
-    if array.numel() == 0:
-        array = array.long()
-    if array.ndim != 1 or array.is_floating_point() or array.is_complex():
-        raise ReidError(
-            f"{name} must be a list of integers, not {tuple(array.shape)} {array.dtype}"
-        )
+    array = np.asarray(values.cpu() if isinstance(values, Tensor) else values)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise ReidError(f"{name} must be a list of integers, not {array.dtype} {array.shape}")
     if length is not None and len(array) != length:
         raise ReidError(f"{name} has {len(array)} entries, its pid has {length}")
-    return array.long()
+    return torch.tensor(array.astype(np.int64))
 
 
 def _blocks(

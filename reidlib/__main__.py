@@ -1,0 +1,7 @@
+"""``python -m reidlib``: run notebooks, check data, look at stored runs."""
+
+import sys
+
+from reidlib.cli import main
+
+sys.exit(main())

@@ -1,0 +1,50 @@
+"""Shared fixtures: no test touches the user's cache or runs; real data only where it is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """``REIDLIB_CACHE`` and ``REIDLIB_RUNS`` in a temporary folder, no ``REIDLIB_PROFILE``."""
+    folder = tmp_path_factory.mktemp("reidlib")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REIDLIB_CACHE", str(folder / "cache"))
+        patch.setenv("REIDLIB_RUNS", str(folder / "runs"))
+        patch.delenv("REIDLIB_PROFILE", raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Every test starts from the same random state of torch."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def market1501_root() -> Path:
+    """The folder that holds ``Market-1501-v15.09.15``; without it the test is skipped."""
+    folder = os.environ.get("REIDLIB_DATA")
+    if not folder:
+        pytest.skip("REIDLIB_DATA is not set: no real data here")
+    if not (Path(folder) / "Market-1501-v15.09.15").is_dir():
+        pytest.skip(f"REIDLIB_DATA ({folder}) holds no Market-1501-v15.09.15")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def weights_file() -> Path:
+    """MobileNetV2 weights as safetensors; without ``REIDLIB_WEIGHTS_DIR`` the test is skipped."""
+    folder = os.environ.get("REIDLIB_WEIGHTS_DIR")
+    if not folder:
+        pytest.skip("REIDLIB_WEIGHTS_DIR is not set: no weights file here")
+    path = Path(folder) / "mobilenet_v2_imagenet.safetensors"
+    if not path.is_file():
+        pytest.skip(f"REIDLIB_WEIGHTS_DIR ({folder}) holds no {path.name}")
+    return path

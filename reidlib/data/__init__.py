@@ -1,0 +1,61 @@
+"""Datasets by name: ``load("market1501")``; each loader is one small file of this package."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from reidlib.data.bank import ImageBank
+from reidlib.data.dataset import Dataset
+from reidlib.data.partial import make_partial
+from reidlib.errors import ReidError, nearest
+from reidlib.types import check_type, hints_of
+
+# name -> module that holds `load`
+LOADERS: dict[str, str] = {
+    "market1501": "reidlib.data.market1501",
+    "synthetic": "reidlib.data.synthetic",
+}
+
+__all__ = ["LOADERS", "Dataset", "ImageBank", "load", "loader"]
+
+
+def loader(name: str) -> Callable[..., Dataset]:
+    """The ``load`` function of a dataset. Raises ReidError for an unknown name."""
+    if name not in LOADERS:
+        raise ReidError(f'unknown dataset "{name}"{nearest(name, LOADERS)}')
+    function: Callable[..., Dataset] = importlib.import_module(LOADERS[name]).load
+    return function
+
+
+def load(
+    name: str,
+    root: str | os.PathLike[str] | None = None,
+    *,
+    partial: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Dataset:
+    """Loads a dataset by name.
+
+    root: the folder that holds datasets, default ``REIDLIB_DATA``; embedded data needs none.
+    partial: cuts boxes out of one side, e.g. ``dict(ratio=(0.2, 0.8), role="query", seed=0)``;
+    see ``reidlib.data.partial``.
+    options: of the dataset's own loader. An unknown or wrongly typed one is a ReidError.
+    """
+    function = loader(name)
+    known = {
+        key
+        for key, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    hints = hints_of(function)
+    for key, value in options.items():
+        if key not in known:
+            raise ReidError(f'dataset {name} has no option "{key}"{nearest(key, known)}')
+        options[key] = check_type(value, hints[key], f"dataset {name}: option {key}")
+    dataset = function(Path(root) if root else None, **options)
+    return make_partial(dataset, **partial) if partial else dataset

@@ -1,0 +1,169 @@
+"""A split's images as one uint8 tensor: a batch is an index and a cast, with no worker processes.
+
+Three tiers. ``device``: the tensor lies on the accelerator (or in memory, for the CPU). ``pinned``:
+in page-locked memory, copied per batch. ``mmap``: in a file of the cache folder, read per batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from reidlib.errors import ReidError
+from reidlib.io import atomic_path
+from reidlib.paths import cache_dir
+
+Tier = Literal["device", "pinned", "mmap"]
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1
+MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in [0, 1]
+STD = (0.229, 0.224, 0.225)
+
+
+def decode(path: str, size: tuple[int, int], box: Box | None = None) -> np.ndarray:
+    """One file as uint8 RGB [H, W, 3]: ``box`` cut out, then resized, bilinear and antialiased."""
+    height, width = size
+    try:
+        with Image.open(path) as image:
+            rgb = image.convert("RGB")
+            pixels: Box | None = None
+            if box is not None:
+                corners = np.clip((np.reshape(box, (2, 2)) + 1) / 2, 0, 1) * rgb.size
+                left, top, right, bottom = corners.ravel().tolist()
+                pixels = (left, top, right, bottom)
+            if rgb.size != (width, height) or pixels is not None:
+                rgb = rgb.resize((width, height), Image.Resampling.BILINEAR, box=pixels)
+            return np.asarray(rgb)
+    except FileNotFoundError:
+        raise ReidError(f"{path} is not there: was the dataset moved?") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ReidError(f"{path} does not decode ({error}): replace it") from error
+
+
+def choose_tier(num_bytes: int, device: torch.device) -> Tier:
+    """The fastest tier that holds ``num_bytes``: half of the free accelerator memory, half of the
+    machine's memory, else a file."""
+    if device.type == "cuda" and num_bytes < torch.cuda.mem_get_info(device)[0] / 2:
+        return "device"
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if num_bytes < memory / 2:
+        return "pinned" if device.type == "cuda" else "device"
+    return "mmap"
+
+
+def _key(split: pd.DataFrame, size: tuple[int, int]) -> str:
+    digest = hashlib.sha256(f"{size}".encode())
+    boxes = split["box"] if "box" in split.columns else [None] * len(split)
+    for path, box in zip(split.path, boxes, strict=True):
+        file = Path(path)
+        if not file.is_file():
+            raise ReidError(f"{path} is not there: was the dataset moved?")
+        digest.update(f"{path}|{file.stat().st_size}|{box}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+class ImageBank:
+    """The images of one split, [N, 3, H, W] uint8, with their ``pid`` and ``cam`` (numpy, [N])."""
+
+    def __init__(
+        self, data: Tensor | np.ndarray, split: pd.DataFrame, device: torch.device, tier: Tier
+    ) -> None:
+        self._data = data
+        self.device, self.tier = device, tier
+        self.pid = split.pid.to_numpy(np.int64)
+        self.cam = split.cam.to_numpy(np.int64)
+        self.size = (int(data.shape[2]), int(data.shape[3]))
+        shape = (1, 3, 1, 1)
+        self._mean = torch.tensor(MEAN, device=device).reshape(shape) * 255
+        self._std = torch.tensor(STD, device=device).reshape(shape) * 255
+
+    @classmethod
+    def from_split(
+        cls,
+        split: pd.DataFrame,
+        size: tuple[int, int],
+        device: str | torch.device = "cpu",
+        *,
+        tier: Tier | None = None,
+        progress: bool = False,
+    ) -> ImageBank:
+        """Decodes a split with all cores.
+
+        size: (H, W) in pixels. tier: ``None`` chooses by size. Raises ReidError for the first file
+        that does not decode, and for ``tier="pinned"`` without an accelerator.
+        """
+        if len(split) == 0:
+            raise ReidError("this split has no images")
+        device = torch.device(device)
+        shape = (len(split), 3, *size)
+        tier = tier or choose_tier(int(np.prod(shape)), device)
+        if tier == "pinned" and not torch.cuda.is_available():
+            raise ReidError('tier="pinned" needs an accelerator: use "device" or "mmap"')
+        if tier == "mmap":
+            path = cache_dir() / "banks" / f"{_key(split, size)}.npy"
+            if not path.is_file():
+                with atomic_path(path) as part:
+                    file = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
+                    _decode_into(file, split, size, progress)
+                    file.flush()
+            return cls(np.load(path, mmap_mode="r"), split, device, tier)
+        array = np.empty(shape, np.uint8)
+        _decode_into(array, split, size, progress)
+        data = torch.from_numpy(array)
+        data = data.to(device) if tier == "device" else data.pin_memory()
+        return cls(data, split, device, tier)
+
+    def __len__(self) -> int:
+        return int(self._data.shape[0])
+
+    def raw(self, index: Tensor | np.ndarray | slice) -> Tensor:
+        """uint8 [n, 3, H, W] on the bank's device."""
+        if isinstance(self._data, np.ndarray):
+            host = index.cpu().numpy() if isinstance(index, Tensor) else index
+            return torch.from_numpy(np.array(self._data[host])).to(self.device)
+        if isinstance(index, slice):
+            return self._data[index].to(self.device, non_blocking=True)
+        where = torch.as_tensor(index, device=self._data.device)
+        return self._data.index_select(0, where).to(self.device, non_blocking=True)
+
+    def images(self, index: Tensor | np.ndarray | slice) -> Tensor:
+        """float32 [n, 3, H, W] on the bank's device, normalised with ImageNet's mean and std."""
+        return self.raw(index).float().sub_(self._mean).div_(self._std)
+
+    def blocks(self, size: int) -> Iterator[slice]:
+        """Slices that cover the bank in order, ``size`` images each."""
+        for start in range(0, len(self), size):
+            yield slice(start, min(start + size, len(self)))
+
+
+def denormalise(images: Tensor) -> Tensor:
+    """Normalised images [..., 3, H, W] back to [0, 1], for showing them."""
+    mean = torch.tensor(MEAN, device=images.device).reshape(3, 1, 1)
+    std = torch.tensor(STD, device=images.device).reshape(3, 1, 1)
+    return (images * std + mean).clamp(0, 1)
+
+
+def _decode_into(
+    array: np.ndarray, split: pd.DataFrame, size: tuple[int, int], progress: bool
+) -> None:
+    boxes = split["box"] if "box" in split.columns else [None] * len(split)
+    jobs = list(zip(split.path, boxes, strict=True))
+
+    def work(i: int) -> None:
+        path, box = jobs[i]
+        array[i] = decode(path, size, box).transpose(2, 0, 1)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        done = pool.map(work, range(len(jobs)), chunksize=64)
+        for _ in tqdm(done, total=len(jobs), desc="decode", unit="image", disable=not progress):
+            pass

@@ -1,0 +1,28 @@
+"""Losses shared by the papers. Features are taken as they come: nothing is normalised here."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def pairwise_euclidean(a: Tensor, b: Tensor) -> Tensor:
+    """Euclidean distances [A, B] of rows [A, D], [B, D]; the gradient at 0 is 0."""
+    squared = (a.pow(2).sum(1, keepdim=True) + b.pow(2).sum(1) - 2 * a @ b.T).clamp(min=0)
+    near = squared < 1e-12
+    return squared.masked_fill(near, 1.0).sqrt().masked_fill(near, 0.0)
+
+
+def batch_hard_triplet(feature: Tensor, label: Tensor, margin: float | None = 0.3) -> Tensor:
+    """Batch-hard triplet loss (Hermans et al. 2017, Eq. 5), a scalar: the mean over all anchors.
+
+    feature [N, D], label [N]. margin: of the hinge, or ``None`` for softplus: log(1 + exp(.)).
+    The hardest positive may be the anchor itself, at distance 0, where it has no other.
+    """
+    distance = pairwise_euclidean(feature, feature)
+    same = label.unsqueeze(0) == label.unsqueeze(1)
+    hardest_positive = distance.masked_fill(~same, 0.0).amax(1)  # max_p D(a, p)
+    hardest_negative = distance.masked_fill(same, torch.inf).amin(1)  # min_n D(a, n)
+    gap = hardest_positive - hardest_negative
+    return F.softplus(gap).mean() if margin is None else F.relu(margin + gap).mean()

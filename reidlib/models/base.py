@@ -1,0 +1,49 @@
+"""What training and evaluation know of a model: encode, distance, loss."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from reidlib.data.batches import Batch
+
+Encoding = dict[str, Tensor]
+
+
+class ReIDModel(nn.Module):
+    """Base of all models.
+
+    size: the (H, W) of the images it takes.
+    """
+
+    size: tuple[int, int]
+
+    def encode(self, images: Tensor) -> Encoding:
+        """Normalised images [N, 3, H, W] to tensors with batch first; ``"feature"`` is [N, D]."""
+        raise NotImplementedError
+
+    def distance(self, query: Encoding, gallery: Encoding) -> Tensor:
+        """Distances [Q, G], small is alike: 1 - cosine, in [0, 2], unless a model overrides it."""
+        return 1 - F.normalize(query["feature"]) @ F.normalize(gallery["feature"]).T
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """``"loss"`` is the scalar to minimise; what else is in the dict is logged."""
+        raise NotImplementedError
+
+
+def accuracy(logits: Tensor, label: Tensor) -> Tensor:
+    """Share of rows [N, C] whose largest logit is the label [N]; a scalar in [0, 1]."""
+    return (logits.argmax(1) == label).float().mean()
+
+
+def init_classifier(layer: nn.Linear) -> nn.Linear:
+    """Small weights (0.001), as the bag of tricks starts its classifiers (Luo et al. 2019)."""
+    nn.init.normal_(layer.weight, std=0.001)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of trainable values."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)

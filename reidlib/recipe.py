@@ -1,0 +1,147 @@
+"""A recipe: everything that decides what a run learns, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from reidlib import models
+from reidlib.data import Dataset, load
+from reidlib.errors import ReidError, nearest
+from reidlib.types import check_type, hints_of
+
+# Raise it when the same recipe would learn something else than before: another default value,
+# another meaning of a field, another drawing of a batch. Old runs are then no longer found.
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A frozen training recipe; ``but`` makes variants. Lengths are in epochs over the images."""
+
+    model: str = "baseline"
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the model
+    dataset: str = "synthetic"
+    data_options: Mapping[str, Any] = field(default_factory=dict)  # of its loader
+    backbone: str = "resnet50"
+    weights: str | None = None  # None, "imagenet" or a file
+    size: tuple[int, int] = (256, 128)  # (H, W) in pixels
+    ids_per_batch: int = 16  # P
+    images_per_id: int = 4  # K
+    mirror: float = 0.5  # probability
+    pad_crop: float = 10 / 256  # padding as a share of the height
+    erasing: float = 0.0  # probability of random erasing
+    optimizer: Literal["adam", "sgd"] = "adam"
+    lr: float = 3.5e-4
+    momentum: float = 0.9  # of sgd
+    weight_decay: float = 5e-4
+    epochs: float = 120.0
+    steps: int | None = None  # instead of epochs; the schedule keeps its shape
+    warmup: float = 10.0  # epochs from lr * warmup_start to lr
+    warmup_start: float = 0.01
+    schedule: Literal["step", "cosine"] = "step"
+    milestones: tuple[float, ...] = (40.0, 70.0)  # epochs; lr times gamma after each
+    gamma: float = 0.1
+    precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: bf16 on CUDA, float32 on CPU
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        hints = hints_of(Recipe)
+        for f in fields(self):
+            value = check_type(getattr(self, f.name), hints[f.name], f"recipe: {f.name}")
+            object.__setattr__(self, f.name, value)
+        checked = models.check_options(self.model, dict(self.options))
+        object.__setattr__(self, "options", checked)
+        for name in ("ids_per_batch", "images_per_id", "epochs"):
+            if getattr(self, name) <= 0:
+                raise ReidError(f"recipe: {name} is {getattr(self, name)}, not above 0")
+        if self.steps is not None and self.steps < 1:
+            raise ReidError(f"recipe: steps is {self.steps}, not at least 1 (or None)")
+        if self.warmup > self.epochs:
+            raise ReidError(f"recipe: warmup is {self.warmup} of {self.epochs} epochs")
+
+    def but(self, **changes: Any) -> Recipe:
+        """A recipe with other fields or other options of its model, by name.
+
+        Raises ReidError for an unknown name, with the nearest right one, and for a wrong type.
+        """
+        own = {f.name for f in fields(self)}
+        name = changes.get("model", self.model)
+        given = {k: v for k, v in changes.items() if k in own}
+        options = dict(given.pop("options", self.options))
+        options.update({k: v for k, v in changes.items() if k not in own})
+        known = models.option_names(name)
+        for key in options:
+            if key not in known:
+                raise ReidError(f'recipe of {name}: unknown "{key}"{nearest(key, known | own)}')
+        return dataclasses.replace(self, options=options, **given)
+
+    def canonical(self) -> dict[str, Any]:
+        """The fields that differ from the defaults, as plain JSON values, sorted by name.
+
+        A field added later, at a default that means "as before", leaves old fingerprints alone.
+        """
+        default = Recipe()
+        different = {
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if getattr(self, f.name) != getattr(default, f.name)
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(different, sort_keys=True))
+        return plain
+
+    def __hash__(self) -> int:
+        return hash(json.dumps(self.canonical(), sort_keys=True))
+
+    def load_dataset(self) -> Dataset:
+        """The dataset it trains on (kept in memory between calls)."""
+        return _dataset(self.dataset, json.dumps(self.data_options, sort_keys=True, default=str))
+
+    def fingerprint(self) -> str:
+        """16 hex digits over the canonical form, the dataset, the weights file and FORMAT."""
+        content: dict[str, Any] = {
+            "recipe": {k: v for k, v in self.canonical().items() if k != "weights"},
+            "data": self.load_dataset().fingerprint,
+            "format": FORMAT,
+            "weights": self.weights,
+        }
+        if self.weights and self.weights != "imagenet":
+            content["weights"] = _file_hash(self.weights)
+        text = json.dumps(content, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=8)
+def _dataset(name: str, options: str) -> Dataset:
+    return load(name, **json.loads(options))
+
+
+@lru_cache(maxsize=8)
+def _file_hash(path: str) -> str:
+    if not Path(path).is_file():
+        raise ReidError(f'weights file {path} is not there: give another, "imagenet" or None')
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+
+
+def lr_at(recipe: Recipe, step: int, total: int) -> float:
+    """The learning rate of ``step`` out of ``total``.
+
+    Linear warm-up from ``warmup_start`` times lr, then steps at the milestones or a half cosine to
+    0. All lengths are shares of the whole, so that a shortened run keeps the schedule's shape.
+    """
+    epoch = recipe.epochs * step / total
+    factor = 1.0
+    if epoch < recipe.warmup:
+        start = recipe.warmup_start
+        factor = start + (1 - start) * epoch / recipe.warmup
+    if recipe.schedule == "step":
+        return recipe.lr * factor * recipe.gamma ** sum(epoch >= m for m in recipe.milestones)
+    done = max(0.0, epoch - recipe.warmup) / max(recipe.epochs - recipe.warmup, 1e-12)
+    return recipe.lr * factor * (1 + math.cos(math.pi * done)) / 2

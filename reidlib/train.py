@@ -1,0 +1,199 @@
+"""Training: ``fit(recipe)`` returns the stored run, resumes it, or trains it. One flat loop."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+from tqdm import tqdm
+
+import reidlib
+from reidlib import models
+from reidlib.checkpoint import load_checkpoint, save_checkpoint, save_weights
+from reidlib.data.bank import ImageBank
+from reidlib.data.batches import Batches
+from reidlib.data.sampler import IdentitySampler
+from reidlib.errors import ReidError
+from reidlib.io import atomic_write
+from reidlib.models.base import count_parameters
+from reidlib.paths import root
+from reidlib.recipe import Recipe, lr_at
+from reidlib.runs import Run, default_device, write_recipe
+from reidlib.stopwatch import Stopwatch
+
+
+def build_model(recipe: Recipe, num_ids: int) -> models.ReIDModel:
+    """The recipe's model with its initial weights, which depend on its seed alone."""
+    torch.manual_seed(recipe.seed)
+    return models.build(
+        recipe.model,
+        num_ids,
+        backbone=recipe.backbone,
+        weights=recipe.weights,
+        size=recipe.size,
+        **recipe.options,
+    )
+
+
+def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """Adam or SGD over all trainable parameters."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters, recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+        )
+    return torch.optim.Adam(parameters, recipe.lr, weight_decay=recipe.weight_decay)
+
+
+def fit(
+    recipe: Recipe,
+    *,
+    device: str | torch.device | None = None,
+    resume: bool = True,
+    store: Path | None = None,
+    checkpoint_seconds: float = 60.0,
+    progress: bool = True,
+) -> Run:
+    """The run of a recipe: returned if it is complete, resumed if it was cut off, else trained.
+
+    resume: ``False`` trains again whatever is stored. store: the run store, default
+    ``REIDLIB_RUNS``. Raises ReidError, and keeps the last good state, if the loss is not finite.
+    A run that was cut off at any step ends, on the CPU, with weights equal bit for bit to an
+    undisturbed one, because a batch is a function of (seed, step).
+    """
+    run = Run.of(recipe, store)
+    if resume and run.complete:
+        return run
+    device = torch.device(device or default_device())
+    checkpoint, history_file = run.path / "checkpoint.safetensors", run.path / "history.csv"
+    if not resume:
+        for file in (run.path / "run.json", checkpoint, history_file):
+            file.unlink(missing_ok=True)
+    write_recipe(run)
+
+    dataset = recipe.load_dataset()
+    bank = ImageBank.from_split(dataset.train, recipe.size, device)
+    sampler = IdentitySampler(
+        bank.pid, recipe.ids_per_batch, recipe.images_per_id, seed=recipe.seed
+    )
+    batches = Batches(
+        bank, sampler, mirror=recipe.mirror, pad_crop=recipe.pad_crop, erasing=recipe.erasing
+    )
+    model = build_model(recipe, dataset.num_ids)
+    model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    optimizer = build_optimizer(recipe, model)
+    total = recipe.steps or max(1, round(recipe.epochs * sampler.steps_per_epoch))
+    interval = max(1, total // 100)  # steps per row of the history
+    use_bf16 = recipe.precision == "bf16" or (recipe.precision == "auto" and device.type == "cuda")
+
+    step, seconds_before = 0, 0.0
+    rows: list[dict[Any, Any]] = []
+    if checkpoint.is_file():
+        step = load_checkpoint(checkpoint, model, optimizer)
+        history = pd.read_csv(history_file) if history_file.is_file() else pd.DataFrame()
+        rows = history[history.step <= step].to_dict("records") if len(history) else []
+        seconds_before = rows[-1]["seconds"] if rows else 0.0
+
+    def save() -> None:
+        """Makes the state of this moment the one that a later call resumes from."""
+        atomic_write(history_file, pd.DataFrame(rows).to_csv(index=False))
+        save_checkpoint(checkpoint, model, optimizer, step)
+
+    watch = Stopwatch(device)
+    began = last_save = last_row = time.perf_counter()
+    sums: dict[str, torch.Tensor] = {}
+    count = 0
+    bar = tqdm(
+        total=total, initial=step, desc=recipe.model, unit="step", disable=not progress,
+        mininterval=1.0,
+    )  # fmt: skip
+    while step < total:
+        lr = lr_at(recipe, step, total)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        torch.manual_seed(recipe.seed * 1_000_003 + step)  # for dropout and the like
+        with watch("data"):
+            batch = batches(step)
+        with watch("forward"), torch.autocast(device.type, torch.bfloat16, enabled=use_bf16):
+            losses = model.loss(batch)
+        with watch("backward"):
+            optimizer.zero_grad(set_to_none=True)
+            losses["loss"].backward()
+        end_of_interval = (step + 1) % interval == 0 or step + 1 == total
+        # on an accelerator reading the loss would make every step wait: read it once an interval
+        if (device.type == "cpu" or end_of_interval) and not bool(losses["loss"].isfinite()):
+            if device.type == "cpu":
+                save()
+            bar.close()
+            raise ReidError(
+                f"the loss is {losses['loss'].item()} at step {step} of {total} (lr {lr:.2g}): "
+                f"the last good state is kept in {run.path}; lower lr or lengthen warmup"
+            )
+        with watch("optimiser"):
+            optimizer.step()
+        step += 1
+        count += 1
+        for key, value in losses.items():
+            sums[key] = sums[key] + value.detach() if key in sums else value.detach()
+        bar.update()
+        if not end_of_interval:
+            continue
+
+        now = time.perf_counter()
+        means = {key: value.item() / count for key, value in sums.items()}
+        speed = count * len(batch.label) / (now - last_row)
+        epoch = step / sampler.steps_per_epoch
+        seconds = seconds_before + now - began
+        rows.append(
+            {"step": step, "epoch": epoch, "lr": lr, **means, "images_per_s": speed,
+             "seconds": seconds}
+        )  # fmt: skip
+        shown: dict[str, str] = {
+            key: f"{means[key]:.3g}" for key in ("loss", "accuracy") if key in means
+        }
+        bar.set_postfix({**shown, "images_per_s": f"{speed:.0f}"})
+        sums, count, last_row = {}, 0, now
+        if now - last_save > checkpoint_seconds:
+            save()
+            last_save = time.perf_counter()
+    bar.close()
+
+    atomic_write(history_file, pd.DataFrame(rows).to_csv(index=False))
+    save_weights(run.path / "weights.safetensors", model)
+    info = {
+        "seconds": seconds_before + time.perf_counter() - began,
+        "steps": total,
+        "batch": recipe.ids_per_batch * recipe.images_per_id,
+        "parameters": count_parameters(model),
+        "share": watch.shares(),
+        "tier": bank.tier,
+        **provenance(device),
+    }
+    atomic_write(run.path / "run.json", json.dumps(info, indent=1))
+    checkpoint.unlink(missing_ok=True)
+    return run
+
+
+def provenance(device: torch.device) -> dict[str, str | int]:
+    """Where and with what a run was made: device, commit, versions, threads."""
+    cuda = device.type == "cuda"
+    try:
+        command = ["git", "-C", str(root()), "describe", "--always", "--dirty"]
+        commit = subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        commit = ""
+    return {
+        "device": torch.cuda.get_device_name(device) if cuda else platform.machine() + " CPU",
+        "threads": torch.get_num_threads(),
+        "commit": commit or "unknown",
+        "reidlib": reidlib.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }

@@ -5,7 +5,7 @@ runs/<model>-<fingerprint>/
     checkpoint.safetensors  while training: weights, optimiser state, step
     history.csv             loss, accuracy, images/s over the steps
     weights.safetensors     when training is over
-    run.json                written last: seconds, device, versions, commit; its presence means complete
+        run.json                written last (so: complete): seconds, device, versions
     eval/<key>/             one evaluation each, keyed by data and protocol
 """
 

@@ -158,7 +158,7 @@ def fit(
         shown: dict[str, str] = {
             key: f"{means[key]:.3g}" for key in ("loss", "accuracy") if key in means
         }
-        bar.set_postfix({**shown, "images_per_s": f"{speed:.0f}"})
+        bar.set_postfix({**shown, "images_per_s": f"{speed:.0f}"}, refresh=False)
         sums, count, last_row = {}, 0, now
         if now - last_save > checkpoint_seconds:
             save()

@@ -80,8 +80,8 @@ class ImageBank:
     ) -> None:
         self._data = data
         self.device, self.tier = device, tier
-        self.pid = split.pid.to_numpy(np.int64)
-        self.cam = split.cam.to_numpy(np.int64)
+        self.pid = split.pid.to_numpy(np.int64, copy=True)
+        self.cam = split.cam.to_numpy(np.int64, copy=True)
         self.size = (int(data.shape[2]), int(data.shape[3]))
         shape = (1, 3, 1, 1)
         self._mean = torch.tensor(MEAN, device=device).reshape(shape) * 255

@@ -5,7 +5,8 @@ Counts: 12,936 training images of 751 ids; 3,368 queries of 750 other ids; 19,73
 of which 13,115 show a query id, 2,798 are distractors (pid 0) and 3,819 junk (pid -1).
 Protocol: same id and same camera ignored, junk ignored, distractors kept.
 Layout: ``Market-1501-v15.09.15/{bounding_box_train,query,bounding_box_test}``, file names such as
-``0002_c1s1_000451_03.jpg``: id, camera, sequence, frame, box.
+``0002_c1s1_000451_03.jpg``: id, camera, sequence, frame, box. (A few official names end in
+``.jpg.jpg``.)
 """
 
 from __future__ import annotations
@@ -22,9 +23,7 @@ from reidlib.paths import data_dir
 FOLDERS = ("Market-1501-v15.09.15", "market1501", "Market-1501")
 PARTS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 COUNTS = {"train": 12936, "query": 3368, "gallery": 19732}
-NAME = re.compile(
-    r"(?P<pid>-1|\d{4})_c(?P<cam>\d)s(?P<seq>\d)_(?P<frame>\d{6})_(?P<box>\d{2})\.jpg"
-)
+NAME = re.compile(r"(?P<pid>-1|\d{4})_c(?P<cam>\d)s(?P<seq>\d)_(?P<frame>\d{6})_\d{2}(\.jpg){1,2}")
 IGNORED = {"Thumbs.db", ".DS_Store"}
 
 

@@ -1,0 +1,62 @@
+# The environment is made on first use and kept; a stamp file says that it is whole.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.complete
+
+# the kernel `python3` is this environment's, whatever kernels the user has registered
+export JUPYTER_PREFER_ENV_PATH := 1
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help workbook smoke test lab bench lock clean
+
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+workbook: $(READY) ## run all notebooks on embedded people: reports/demo/*.html
+	$(PY) -m reidlib run --profile demo
+
+smoke: $(READY) ## run all notebooks in a few minutes; their numbers mean nothing
+	$(PY) -m reidlib run --profile smoke
+
+test: $(READY) ## lint, type check, tests, then the notebooks at profile smoke
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) -m pytest tests
+	@store=$$(mktemp -d) && trap 'rm -rf "$$store"' EXIT && \
+	echo "REIDLIB_PROFILE=smoke $(PY) -m pytest --nbval-lax notebooks" && \
+	REIDLIB_PROFILE=smoke REIDLIB_RUNS="$$store" $(PY) -m pytest --nbval-lax notebooks
+
+lab: $(READY) ## open the notebooks in JupyterLab
+	$(PY) -m jupyterlab notebooks
+
+bench: $(READY) ## measure the speed claims (benchmarks/*.py that need no other environment)
+	@for file in benchmarks/[a-z]*.py; do \
+	  if grep -q '^# needs: ' "$$file"; then \
+	    echo "== $$file: left out, $$(sed -n 's/^# needs: /needs /p' "$$file")"; \
+	  else \
+	    echo "== $$file"; $(PY) "$$file" || exit 1; \
+	  fi; \
+	done
+
+lock: $(READY) ## renew requirements.lock from pyproject.toml
+	$(PY) -m uv pip compile pyproject.toml --extra workbook --extra dev --universal --upgrade \
+	  --python-version 3.11 --no-emit-index-url --no-annotate --no-header -q -o requirements.lock
+
+clean: ## remove environment and caches; stored runs and reports stay
+	rm -rf $(VENV) cache build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find reidlib tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "error: $(PYTHON) is missing or older than Python 3.11; name another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "error: $(PYTHON) has no venv or ensurepip module; install it (Debian, Ubuntu: python3-venv)" >&2; exit 1; }
+	@rm -f $@
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@echo "installing the packages of requirements.lock into $(VENV): once, some minutes"
+	@$(PY) -m pip install -q --disable-pip-version-check -r requirements.lock
+	@$(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

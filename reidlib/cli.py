@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -67,14 +68,18 @@ def _runs_list(given: argparse.Namespace) -> int:
 
 def _runs_show(given: argparse.Namespace) -> int:
     from reidlib import runs
+    from reidlib.metrics import Metrics
 
     run = runs.find(given.run)
-    print(run)
-    print(f"folder   {run.path}")
-    metrics = run.metrics.as_dict() if run.metrics else {"metrics": "none: the run is not complete"}
-    for name, value in metrics.items():
-        print(f"{name:18} {value:.4f}" if isinstance(value, float) else f"{name:18} {value}")
-    print(run.history.tail(5).to_string())
+    print(f"folder    {run.path}")
+    print(f"recipe    {json.dumps(run.recipe.canonical())}")
+    print(f"state     {json.dumps(run.info) if run.complete else 'not complete'}")
+    for file in sorted(run.path.glob("eval/*/what.json")):
+        print(f"evaluated {json.dumps(json.loads(file.read_text()))}")
+        scores = Metrics.load(file.parent).as_dict()
+        print("  " + "  ".join(f"{name} {value:.4g}" for name, value in scores.items()))
+    if (run.path / "history.csv").is_file():
+        print(run.history.tail(5).to_string(index=False))
     return 0
 
 
@@ -82,8 +87,7 @@ def _runs_remove(given: argparse.Namespace) -> int:
     from reidlib import runs
 
     for prefix in given.run:
-        runs.remove(prefix)
-        print(f"removed {prefix}")
+        print(f"removed {runs.remove(prefix)}")
     return 0
 
 

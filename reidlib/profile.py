@@ -20,7 +20,7 @@ from reidlib.paths import root
 from reidlib.types import check_type, hints_of
 
 if TYPE_CHECKING:
-    from reidlib.runs import Recipe
+    from reidlib.recipe import Recipe
 
 EMBEDDED = ("synthetic",)  # drawn by us: pictures of these people may be committed
 COMMITTED = "study"  # the folder whose pictures and tables are committed
@@ -60,6 +60,8 @@ class Profile:
             scaled["epochs"] = recipe.epochs * self.length
             scaled["warmup"] = recipe.warmup * self.length
             scaled["milestones"] = tuple(epoch * self.length for epoch in recipe.milestones)
+        if changes.get("dataset", self.dataset) != self.dataset:
+            scaled["data_options"] = {}
         return recipe.but(**(scaled | changes))
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from reidlib import profile
 from reidlib.errors import ReidError
+from reidlib.recipe import Recipe
 
 NAMES = ["demo", "market1501", "market1501_cpu", "paper", "smoke", "study"]
 
@@ -100,7 +101,7 @@ def test_the_environment_wins(params: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("REIDLIB_PROFILE", "small")
     assert profile.load("own").name == "small"
     monkeypatch.setenv("REIDLIB_PROFILE", "smal")
-    with pytest.raises(ReidError, match='REIDLIB_PROFILE is "smal".*did you mean "small"'):
+    with pytest.raises(ReidError, match=r'REIDLIB_PROFILE is "smal".*did you mean "small"'):
         profile.load("own")
 
 
@@ -150,15 +151,15 @@ def test_a_mistake_is_one_sentence(params: Path, changes: dict[str, str], senten
 
 def test_a_missing_key_is_named(params: Path) -> None:
     (params / "own.yaml").write_text("title: Ours.\ndataset: synthetic\n")
-    with pytest.raises(ReidError, match="own.yaml has no seeds: add a line seeds:"):
+    with pytest.raises(ReidError, match=r"own.yaml has no seeds: add a line seeds:"):
         profile.load("own")
     (params / "own.yaml").write_text("only text\n")
-    with pytest.raises(ReidError, match="own.yaml must hold lines"):
+    with pytest.raises(ReidError, match=r"own.yaml must hold lines"):
         profile.load("own")
 
 
 def test_overrides_are_checked_too(params: Path) -> None:
-    with pytest.raises(ReidError, match='overrides has the unknown key "bakbone".*"backbone"'):
+    with pytest.raises(ReidError, match=r'overrides has the unknown key "bakbone".*"backbone"'):
         profile.load("own", overrides={"bakbone": "tiny"})
     with pytest.raises(ReidError, match="overrides must hold"):
         profile.load("own", overrides=[1])  # type: ignore[arg-type]
@@ -195,3 +196,17 @@ def test_changes_win_over_the_profile(params: Path) -> None:
     read = profile.load("own")
     recipe = read.apply(FakeRecipe(), size=(64, 64), lr=0.5)  # type: ignore[arg-type]
     assert (recipe.size, recipe.lr) == ((64, 64), 0.5)
+    other = read.apply(FakeRecipe(), dataset="market1501")  # type: ignore[arg-type]
+    assert (other.dataset, other.data_options) == ("market1501", {})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_profiles_scale_a_real_recipe(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REIDLIB_PROFILE", raising=False)
+    read = profile.load(name)
+    recipe = read.apply(Recipe())
+    assert recipe.size == (read.size or Recipe().size)
+    assert recipe.steps == read.steps
+    assert recipe.data_options == read.data_options
+    assert recipe.warmup / recipe.epochs == Recipe().warmup / Recipe().epochs
+    assert recipe == read.apply(recipe)

@@ -136,24 +136,27 @@ def score(
 
     Raises ReidError if a length does not fit or a distance is NaN (naming row and column).
     """
-    q_id, g_id = _labels(q_pid, "q_pid"), _labels(g_pid, "g_pid")
+    q_id, g_id = labels_of(q_pid, "q_pid"), labels_of(g_pid, "g_pid")
     cams = protocol == "partial" and q_cam is None and g_cam is None
-    q_c = torch.zeros_like(q_id) if cams else _labels(q_cam, "q_cam", len(q_id))
-    g_c = torch.zeros_like(g_id) if cams else _labels(g_cam, "g_cam", len(g_id))
+    q_c = torch.zeros_like(q_id) if cams else labels_of(q_cam, "q_cam", len(q_id))
+    g_c = torch.zeros_like(g_id) if cams else labels_of(g_cam, "g_cam", len(g_id))
     if max_rank < 1:
         raise ReidError(f"max_rank is {max_rank}, it must be at least 1")
-    found = candidates(q_id, g_id, q_c, g_c, protocol)
-    parts = []
-    for first, block in _blocks(distance, len(q_id), len(g_id)):
+    who = candidates(q_id, g_id, q_c, g_c, protocol)
+    parts = [torch.zeros(0, who.column.shape[1], dtype=torch.long)]
+    for first, block in row_blocks(distance, len(q_id), len(g_id)):
         rows = slice(first, first + len(block))
-        _refuse_nan(block, first)
-        block = block[:, found.keep]
-        if block.dtype in (torch.float16, torch.bfloat16):
-            block = block.float()
-        who = [x[rows].to(block.device) for x in (found.column, found.right, found.ignored)]
-        parts.append(match_ranks(block, *who))
-    rank = torch.cat(parts).cpu().numpy() if parts else np.zeros((0, 0), dtype=np.int64)
-    return _metrics(rank, found.right.sum(1).numpy(), q_id.numpy(), q_c.numpy(), max_rank)
+        kept = block[:, who.keep]
+        if kept.dtype in (torch.float16, torch.bfloat16):
+            kept = kept.float()
+        sets = (who.column, who.right, who.ignored)
+        rank, known = match_ranks(kept, *(x[rows].to(block.device) for x in sets))
+        if not bool((known == kept.shape[1]).all()):
+            refuse_nan(block, first)
+        parts.append(rank.cpu())
+    return _metrics(
+        torch.cat(parts).numpy(), who.right.sum(1).numpy(), q_id.numpy(), q_c.numpy(), max_rank
+    )
 
 
 def _metrics(
@@ -192,7 +195,7 @@ def _metrics(
     return Metrics(cmc, table.astype(COLUMNS))
 
 
-def _labels(values: Any, name: str, length: int | None = None) -> Tensor:
+def labels_of(values: Any, name: str, length: int | None = None) -> Tensor:
     array = np.asarray(values.cpu() if isinstance(values, Tensor) else values)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise ReidError(f"{name} must be a list of integers, not {array.dtype} {array.shape}")
@@ -201,7 +204,7 @@ def _labels(values: Any, name: str, length: int | None = None) -> Tensor:
     return torch.tensor(array.astype(np.int64))
 
 
-def _blocks(
+def row_blocks(
     distance: Tensor | Iterable[Tensor], num_query: int, num_gallery: int
 ) -> Iterator[tuple[int, Tensor]]:
     """Row blocks of bounded size with the number of their first row; checks every shape."""
@@ -222,10 +225,11 @@ def _blocks(
         raise ReidError(f"distances have {first} rows, but there are {num_query} queries")
 
 
-def _refuse_nan(block: Tensor, first: int) -> None:
-    where = torch.isnan(block)
-    if where.any():
-        row, column = where.nonzero()[0].tolist()
+def refuse_nan(block: Tensor, first: int) -> None:
+    """Raises ReidError naming the first NaN of ``block``, whose first row is row ``first``."""
+    where = torch.isnan(block).nonzero()
+    if len(where):
+        row, column = where[0].tolist()
         raise ReidError(
             f"the distance of query row {first + row} and gallery column {column} is NaN: "
             "check the features of both images"

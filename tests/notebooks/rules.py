@@ -1,0 +1,96 @@
+"""What a stored notebook must keep to; each rule broken is one sentence."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from nbformat import NotebookNode
+
+KEPT = "nbval-check-output"  # compared by nbval
+KEEP = "keep_output"  # left alone by nbstripout
+LINES = 20  # of a code cell
+LOOP = 3  # statements in a loop
+
+
+def broken(notebook: NotebookNode, name: str) -> list[str]:
+    """The rules that the notebook ``name`` (without suffix) breaks; empty if it is in order."""
+    found = list(_structure(notebook, name))
+    for number, cell in enumerate(notebook.cells):
+        rules = (_outputs, _code) if cell.cell_type == "code" else (_markdown,)
+        found += [f"cell {number}: {text}" for rule in rules for text in rule(cell)]
+    return found
+
+
+def tags(cell: NotebookNode) -> list[str]:
+    return list(cell.metadata.get("tags", []))
+
+
+def _structure(notebook: NotebookNode, name: str) -> Iterator[str]:
+    if notebook.metadata.get("kernelspec", {}).get("name") != "python3":
+        yield "the kernel is not python3"
+    if "widgets" in notebook.metadata:
+        yield "widget states are stored"
+    first = notebook.cells[0] if notebook.cells else None
+    if not (first and first.cell_type == "markdown" and first.source.startswith("# ")):
+        yield "the first cell is not a title"
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    places = [place for place, cell in enumerate(code) if "parameters" in tags(cell)]
+    if places != [0]:
+        yield "the first code cell, and no other, must be tagged parameters"
+    elif _assigned(code[0].source) != {"profile": "demo", "overrides": {}}:
+        yield 'the parameters must be profile = "demo" and overrides = {}'
+    elif len(code) < 2 or f'Report("{name}", profile, overrides)' not in code[1].source:
+        yield f'the cell after the parameters must make Report("{name}", profile, overrides)'
+
+
+def _assigned(source: str) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            values[node.targets[0].id] = ast.literal_eval(node.value)
+    return values
+
+
+def _outputs(cell: NotebookNode) -> Iterator[str]:
+    if (KEPT in tags(cell)) != (KEEP in tags(cell)):
+        yield f"the tags {KEPT} and {KEEP} go together"
+    if KEPT in tags(cell) and not cell.outputs:
+        yield "tagged to be compared, but no output is stored: nbval would check nothing"
+    if cell.execution_count is not None or (cell.outputs and KEPT not in tags(cell)):
+        yield "an output or execution count is stored: run nbstripout"
+    for output in cell.outputs:
+        if output.output_type == "error":
+            yield "an error is stored"
+        data = output.get("data", {})
+        if any(kind.startswith("image/") for kind in data) or re.search(
+            r"<img|<svg|data:image", str(data)
+        ):
+            yield "an image is stored"
+
+
+def _code(cell: NotebookNode) -> Iterator[str]:
+    lines = cell.source.splitlines()
+    if len(lines) > LINES:
+        yield f"{len(lines)} lines of code, at most {LINES}"
+    for node in ast.walk(ast.parse("\n".join(x for x in lines if not re.match(r"\s*[%!]", x)))):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | ast.While):
+            yield f"a {type(node).__name__} belongs into reidlib"
+        if isinstance(node, ast.For) and len(node.body) > LOOP:
+            yield f"a loop of more than {LOOP} statements belongs into reidlib"
+    yield from _paths(cell)
+
+
+def _markdown(cell: NotebookNode) -> Iterator[str]:
+    if cell.get("attachments"):
+        yield "a file is attached"
+    if "data:image" in cell.source:
+        yield "an image is stored"
+    yield from _paths(cell)
+
+
+def _paths(cell: NotebookNode) -> Iterator[str]:
+    match = re.search(r"(/home/|/root/|/Users/|/tmp/|/mnt/|[A-Z]:\\)\S*", str(cell))
+    if match:
+        yield f"a path of one machine: {match.group(0)[:40]}"

@@ -33,7 +33,7 @@ lab: $(READY) ## open the notebooks in JupyterLab
 	$(PY) -m jupyterlab notebooks
 
 bench: $(READY) ## measure the speed claims (benchmarks/*.py that need no other environment)
-	@for file in benchmarks/[a-z]*.py; do \
+	@for file in $(wildcard benchmarks/[a-z]*.py); do \
 	  if grep -q '^# needs: ' "$$file"; then \
 	    echo "== $$file: left out, $$(sed -n 's/^# needs: /needs /p' "$$file")"; \
 	  else \

@@ -81,9 +81,8 @@ def run(
 
 def _run_all(jobs: Sequence[tuple[Path, Path, dict[str, Any]]]) -> list[Outcome]:
     outcomes: list[Outcome] = []
-    with tqdm(total=len(jobs), unit="notebook", disable=None) as bar:
+    with tqdm(total=len(jobs), desc="notebooks", unit="notebook", disable=None) as bar:
         for path, folder, given in jobs:
-            bar.set_description(path.stem)
             outcome = execute(path, folder, given)
             outcomes.append(outcome)
             bar.update()
@@ -107,6 +106,7 @@ def execute(path: Path, folder: Path, parameters: Mapping[str, Any]) -> Outcome:
                 dict(parameters),
                 kernel_name="python3",
                 cwd=path.parent,
+                extra_arguments=["--log-level=ERROR"],  # of the kernel: no notes on transport
                 progress_bar={"desc": path.stem, "position": 1, "leave": False, "disable": None},
             )
         except KeyboardInterrupt:

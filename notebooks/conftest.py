@@ -1,0 +1,11 @@
+"""For `pytest --nbval-lax notebooks`: stored notebooks carry no execution counts, and nbval takes a
+cell without one for never run; so the cells whose output it shall compare get one here."""
+
+from typing import Any
+
+
+def pytest_collection_modifyitems(items: list[Any]) -> None:
+    for item in items:
+        cell = getattr(item, "cell", None)
+        if cell and "nbval-check-output" in cell.metadata.get("tags", []):
+            cell.execution_count = 1

@@ -1,120 +1,154 @@
-"""Evaluation of a model on a dataset: encode both splits, stream the distances, score."""
+"""Evaluation of a model on a dataset: encode both splits, stream the distances, score.
+
+What a notebook needs of evaluation is importable from here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 
+from reidlib import rerank as reranking
+from reidlib.compare import Comparison, compare
+from reidlib.encode import (
+    Encoding,
+    device_of,
+    distance_blocks,
+    encode_split,
+    evaluating,
+    pool_tracklets,
+)
+from reidlib.errors import ReidError, nearest
 from reidlib.metrics import Metrics, score
+from reidlib.ranking import PROTOCOLS
+from reidlib.single_shot import single_shot_cmc
+from reidlib.verification import tpr_at_fpr
 
 if TYPE_CHECKING:
     from reidlib.data.bank import ImageBank
     from reidlib.data.dataset import Dataset
+    from reidlib.models.base import ReIDModel
 
-__all__ = ["Encoding", "Metrics", "distance_blocks", "encode_split", "evaluate", "score"]
-
-Encoding = dict[str, Tensor]
-BLOCK = 2**26  # distances held at once: 256 MB of float32
-
-
-def encode_split(
-    model: nn.Module,
-    bank: ImageBank,
-    *,
-    flip: bool = False,
-    batch_size: int = 128,
-    device: torch.device | str | None = None,
-) -> Encoding:
-    """Encodes every image of ``bank``, in its order; batch norm in evaluation mode, no gradients.
-
-    ``flip``: "feature" becomes the mean of the features of the image and of its mirror image.
-    Entries of the encoding that are named in ``model.mirror_averaged`` (default: "feature") are
-    averaged, all others are those of the image as it is. Returns a dict of tensors with
-    ``len(bank)`` rows on ``device`` (default: the model's); half precision becomes float32.
-    """
-    device = torch.device(device) if device is not None else next(model.parameters()).device
-    averaged = getattr(model, "mirror_averaged", ("feature",))
-    out: Encoding = {}
-    with _evaluating(model):
-        model.to(device)
-        for start in range(0, len(bank), batch_size):
-            images = bank.images(slice(start, min(start + batch_size, len(bank))))
-            images = images.to(device, non_blocking=True)
-            part = {k: _full(v) for k, v in model.encode(images).items()}  # type: ignore[operator]
-            if flip:
-                mirrored = model.encode(images.flip(-1))  # type: ignore[operator]
-                for k in averaged:
-                    part[k] = (part[k] + _full(mirrored[k])) / 2
-            for k, v in part.items():
-                if k not in out:
-                    out[k] = v.new_empty((len(bank), *v.shape[1:]))
-                out[k][start : start + len(v)] = v
-    return out
-
-
-def distance_blocks(model: nn.Module, query: Encoding, gallery: Encoding) -> Iterator[Tensor]:
-    """Row blocks [B,G] of ``model.distance``, as many rows as fit 256 MB."""
-    num_query, num_gallery = (len(next(iter(e.values()))) for e in (query, gallery))
-    step = max(1, BLOCK // max(num_gallery, 1))
-    with _evaluating(model):
-        for start in range(0, num_query, step):
-            rows = {k: v[start : start + step] for k, v in query.items()}
-            yield model.distance(rows, gallery)  # type: ignore[operator]
+__all__ = [
+    "Comparison",
+    "Encoding",
+    "Metrics",
+    "compare",
+    "distance_blocks",
+    "distances",
+    "encode_split",
+    "evaluate",
+    "pool_tracklets",
+    "score",
+    "single_shot_cmc",
+    "tpr_at_fpr",
+]
 
 
 def evaluate(
-    model: nn.Module,
+    model: ReIDModel,
     dataset: Dataset,
     *,
     flip: bool = False,
+    rerank: bool | Mapping[str, float] | None = None,
+    aqe: int | None = None,
     device: torch.device | str | None = None,
     batch_size: int = 128,
     protocol: str | None = None,
+    swap: bool = False,
     max_rank: int = 50,
+    amp: bool = False,
     query_bank: ImageBank | None = None,
     gallery_bank: ImageBank | None = None,
 ) -> Metrics:
-    """Encodes query and gallery of ``dataset`` and scores ``model.distance`` between them.
+    """Encodes query and gallery of ``dataset`` and scores the distances between them.
 
-    ``protocol`` defaults to the dataset's. ``query_bank`` and ``gallery_bank`` (in the order of
-    the splits, at ``model.size``) save decoding the images again.
+    ``flip``, ``amp``, ``batch_size``, ``device``: as in ``encode_split``. ``rerank``: True, or
+    the k1, k2, lambda_ of ``rerank.k_reciprocal``. ``aqe``: number of gallery images for average
+    query expansion. ``protocol``: "market1501", "cuhk03", "partial" as in ``score``, or "tracklet"
+    (encodings averaged over each tracklet, then as "market1501"); default: the dataset's.
+    ``swap``: query and gallery change places. ``query_bank``, ``gallery_bank``: the images of the
+    dataset's splits at ``model.size``, which saves decoding them again. Junk is not encoded.
     """
-    from reidlib.data.bank import ImageBank
-
-    device = torch.device(device) if device is not None else next(model.parameters()).device
-    sides = []
-    for split, bank in ((dataset.query, query_bank), (dataset.gallery, gallery_bank)):
+    protocol = protocol or dataset.protocol
+    if protocol not in (known := (*PROTOCOLS, "tracklet")):
+        raise ReidError(f'unknown protocol "{protocol}"{nearest(protocol, known)}')
+    banks = (query_bank, gallery_bank)
+    sides, tables = [], []
+    for split, bank in zip((dataset.query, dataset.gallery), banks, strict=True):
+        if bank is not None and (len(bank) != len(split) or tuple(bank.size) != tuple(model.size)):
+            raise ReidError(
+                f"the bank holds {len(bank)} images of {tuple(bank.size)}, "
+                f"the split {len(split)} and the model takes {tuple(model.size)}"
+            )
+        wanted = torch.nonzero(torch.tensor((split["pid"] != -1).to_numpy())).flatten()
+        table, rows = split.iloc[wanted.numpy()], wanted if len(wanted) < len(split) else None
         if bank is None:
-            bank = ImageBank.from_split(split, model.size, device=device)  # type: ignore[arg-type]
-        sides.append(encode_split(model, bank, flip=flip, batch_size=batch_size, device=device))
-    query, gallery = dataset.query, dataset.gallery
+            from reidlib.data.bank import ImageBank
+
+            where = device if device is not None else device_of(model)
+            bank, rows = ImageBank.from_split(table, model.size, where), None
+        encoding = encode_split(
+            model, bank, rows=rows, flip=flip, batch_size=batch_size, device=device, amp=amp
+        )
+        if protocol == "tracklet":
+            encoding, table = pool_tracklets(encoding, table)
+        sides.append(encoding)
+        tables.append(table)
+    if swap:
+        sides.reverse()
+        tables.reverse()
     return score(
-        distance_blocks(model, *sides),
-        query["pid"],
-        gallery["pid"],
-        query["cam"],
-        gallery["cam"],
+        distances(model, *sides, rerank=rerank, aqe=aqe),
+        tables[0]["pid"],
+        tables[1]["pid"],
+        tables[0]["cam"],
+        tables[1]["cam"],
         max_rank,
-        protocol=protocol or dataset.protocol,
+        protocol="market1501" if protocol == "tracklet" else protocol,
     )
 
 
-def _full(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+def distances(
+    model: ReIDModel,
+    query: Encoding,
+    gallery: Encoding,
+    *,
+    rerank: bool | Mapping[str, float] | None = None,
+    aqe: int | None = None,
+) -> Tensor | Iterable[Tensor]:
+    """Distances for ``score`` between two encodings: row blocks, or [Q,G] if re-ranked.
+
+    Re-ranking and query expansion compare L2-normalised features. A model with a distance of its
+    own must say which features these are (``rerank_features(encoding) -> [N,D]``), else this
+    raises ReidError: re-ranking would quietly replace its distance by the cosine.
+    """
+    if not rerank and rerank != {} and aqe is None:
+        return distance_blocks(model, query, gallery)
+    with evaluating(model):
+        a, b = _features(model, query), _features(model, gallery)
+        if aqe is not None:
+            a = reranking.average_query_expansion(a, b, k=aqe)
+        if not rerank and rerank != {}:
+            step = max(1, reranking.BLOCK // max(len(b), 1))
+            return (1 - rows @ b.T for rows in a.split(step))
+        options = dict(rerank) if isinstance(rerank, Mapping) else {}
+        return reranking.k_reciprocal(a, b, **options)  # type: ignore[arg-type]
 
 
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; afterwards every module is in the mode it was in."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        for module in training:
-            module.training = True
+def _features(model: ReIDModel, encoding: Encoding) -> Tensor:
+    from reidlib.models.base import ReIDModel
+
+    features = getattr(model, "rerank_features", None)
+    if callable(features):
+        return F.normalize(features(encoding))
+    if type(model).distance is not ReIDModel.distance:
+        raise ReidError(
+            f"{type(model).__name__} compares images by a distance of its own, which re-ranking "
+            "and query expansion from features cannot follow: evaluate without them"
+        )
+    return F.normalize(encoding["feature"])

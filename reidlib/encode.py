@@ -1,0 +1,128 @@
+"""From images to encodings, from encodings to distances: streamed, without gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from reidlib.errors import ReidError
+
+if TYPE_CHECKING:
+    from reidlib.data.bank import ImageBank
+    from reidlib.models.base import ReIDModel
+
+Encoding = dict[str, Tensor]
+BLOCK = 2**26  # distances held at once: 256 MB of float32
+
+
+def encode_split(
+    model: ReIDModel,
+    bank: ImageBank,
+    *,
+    rows: Tensor | None = None,
+    flip: bool = False,
+    batch_size: int = 128,
+    device: torch.device | str | None = None,
+    amp: bool = False,
+) -> Encoding:
+    """Encodes the images of ``bank`` in its order, or those of ``rows`` [n] int64 in theirs.
+
+    ``flip``: "feature" becomes the mean over the image and its mirror image; a model whose other
+    entries may be averaged too names them in ``mirror_averaged``. All other entries stay those of
+    the image as it is. ``amp``: bfloat16 autocast on an accelerator. The model runs in evaluation
+    mode and is left in the mode it was in, on ``device`` (default: where it is). Returns tensors
+    with n rows on that device; half precision becomes float32. Nothing waits for the accelerator.
+    """
+    device = torch.device(device) if device is not None else device_of(model)
+    model.to(device)
+    averaged = getattr(model, "mirror_averaged", ("feature",))
+    number = len(bank) if rows is None else len(rows)
+    if not number:
+        raise ReidError("there are no images to encode")
+    out: Encoding = {}
+    with evaluating(model), torch.autocast(device.type, torch.bfloat16, enabled=amp):
+        for start in range(0, number, batch_size):
+            some = slice(start, min(start + batch_size, number))
+            images = bank.images(some if rows is None else rows[some])
+            images = images.to(device, non_blocking=True)
+            part = {key: _full(value) for key, value in model.encode(images).items()}
+            if flip:
+                mirrored = model.encode(images.flip(-1))
+                for key in averaged:
+                    part[key] = (part[key] + _full(mirrored[key])) / 2
+            for key, value in part.items():
+                if key not in out:
+                    with torch.inference_mode(False):  # so that a notebook may use it as it likes
+                        out[key] = value.new_empty((number, *value.shape[1:]))
+                out[key][some] = value
+    return out
+
+
+def distance_blocks(model: ReIDModel, query: Encoding, gallery: Encoding) -> Iterator[Tensor]:
+    """Row blocks [B,G] of ``model.distance``, as many rows as make 256 MB."""
+    step = max(1, BLOCK // max(length(gallery), 1))
+    for start in range(0, length(query), step):
+        with evaluating(model):
+            block = model.distance(take(query, slice(start, start + step)), gallery)
+        yield block
+
+
+def pool_tracklets(encoding: Encoding, split: pd.DataFrame) -> tuple[Encoding, pd.DataFrame]:
+    """One encoding per tracklet: the mean over its images of every entry.
+
+    ``split`` has the columns tracklet, pid, cam, one row per row of ``encoding``. Returns the
+    pooled encoding and its table (tracklet, pid, cam), by tracklet number. Raises ReidError if
+    there is no such column or a tracklet shows several persons or cameras.
+    """
+    if "tracklet" not in split.columns:
+        raise ReidError('this split has no column "tracklet": choose another protocol')
+    table = split[["tracklet", "pid", "cam"]].drop_duplicates().sort_values("tracklet")
+    table = table.reset_index(drop=True)
+    twice = table.tracklet[table.tracklet.duplicated()]
+    if len(twice):
+        raise ReidError(f"tracklet {twice.iloc[0]} shows more than one person or camera")
+    place = pd.Index(table.tracklet).get_indexer(split.tracklet)
+    pooled = {}
+    for key, value in encoding.items():
+        index = torch.as_tensor(place, device=value.device)
+        total = value.new_zeros((len(table), *value.shape[1:])).index_add_(0, index, value)
+        number = torch.bincount(index, minlength=len(table)).to(value.dtype)
+        pooled[key] = total / number.reshape(-1, *[1] * (value.ndim - 1))
+    return pooled, table
+
+
+def take(encoding: Encoding, rows: slice | Tensor) -> Encoding:
+    """The given rows of every entry."""
+    return {key: value[rows] for key, value in encoding.items()}
+
+
+def length(encoding: Encoding) -> int:
+    """The number of images in an encoding."""
+    return len(next(iter(encoding.values())))
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; afterwards every module is in the mode it was in."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def device_of(model: torch.nn.Module) -> torch.device:
+    """Where a model's parameters are."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
+def _full(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

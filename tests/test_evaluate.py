@@ -209,7 +209,7 @@ def test_decodes_the_images_itself(tmp_path):
 
 
 def test_a_bank_must_fit():
-    dataset, query_bank, gallery_bank = splits()
+    dataset, _, gallery_bank = splits()
     with pytest.raises(ReidError, match="bank holds 20 images"):
         evaluate(Tiny(), dataset, query_bank=gallery_bank, gallery_bank=gallery_bank)
     with pytest.raises(ReidError, match="model takes"):

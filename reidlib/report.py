@@ -1,0 +1,164 @@
+"""One notebook's session: its profile, its figures and tables on disk, its rows of runs."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from reidlib import profile as profiles
+from reidlib.data import Dataset, load
+from reidlib.errors import ReidError, nearest
+from reidlib.io import atomic_write
+from reidlib.paths import root
+from reidlib.profile import Profile
+from reidlib.recipe import Recipe
+from reidlib.runs import Run
+from reidlib.train import fit
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas.io.formats.style import Styler
+
+EMBEDDED_NOTE = "measured on embedded data (drawn people), not on a published dataset"
+COMMITTED = ("study",)  # profiles whose figures are committed: embedded people only
+
+
+class Report:
+    """What a notebook holds on to.
+
+    notebook: its name, such as ``"00_quickstart"``. profile: a name below ``notebooks/params/``
+    (``REIDLIB_PROFILE`` wins). overrides: keys of that file with other values.
+    """
+
+    def __init__(
+        self, notebook: str, profile: str = "demo", overrides: Mapping[str, Any] | None = None
+    ) -> None:
+        self.notebook = notebook
+        self.profile: Profile = profiles.load(profile, notebook, overrides)
+        self.figures = root() / "figures" / self.profile.folder
+        self.tables = root() / "reports" / self.profile.folder / "tables"
+
+    def dataset(self, **options: Any) -> Dataset:
+        """The profile's dataset; ``options`` are added to the profile's (``partial=...``)."""
+        return load(self.profile.dataset, **{**self.profile.data_options, **options})
+
+    def recipe(self, recipe: Recipe, seed: int | None = None, **changes: Any) -> Recipe:
+        """A recipe at this profile's scale; ``changes`` win over both."""
+        return self.profile.apply(recipe, seed, **changes)
+
+    def fit(self, recipe: Recipe, seed: int | None = None, **changes: Any) -> Run:
+        """Trains (or finds) the recipe at this profile's scale."""
+        return fit(self.recipe(recipe, seed, **changes))
+
+    def title(self, text: str) -> str:
+        """``text`` with what it was measured on, which every table and figure must say."""
+        if self.profile.dataset in profiles.EMBEDDED:
+            return f"{text} ({EMBEDDED_NOTE})"
+        return f"{text} ({self.profile.dataset})"
+
+    def figure(self, figure: Figure, name: str) -> Figure:
+        """Saves a figure as ``figures/<profile>/<notebook>_<name>.png`` and ``.svg``.
+
+        Raises ReidError if it would put real people into a committed folder.
+        """
+        if self.profile.folder in COMMITTED and self.profile.dataset not in profiles.EMBEDDED:
+            raise ReidError(
+                f"figures/{self.profile.folder} is committed and may not show the real people of "
+                f"{self.profile.dataset}: use another profile"
+            )
+        for suffix in ("png", "svg"):
+            buffer = io.BytesIO()
+            # a fixed date and salt make the same picture the same file
+            meta = {"Date": None} if suffix == "svg" else {"Software": "reidlib"}
+            figure.savefig(buffer, format=suffix, dpi=150, bbox_inches="tight", metadata=meta)
+            atomic_write(self.figures / f"{self.notebook}_{name}.{suffix}", buffer.getvalue())
+        return figure
+
+    def save(self, frame: pd.DataFrame, name: str) -> None:
+        """Writes a frame to ``reports/<profile>/tables/<notebook>_<name>.csv``."""
+        text = frame.to_csv(index=_has_index(frame))
+        atomic_write(self.tables / f"{self.notebook}_{name}.csv", text)
+
+    def show(self, frame: pd.DataFrame, title: str, digits: int = 1) -> Styler:
+        """A frame for display, under a title that says what it was measured on."""
+        style = frame.style.set_caption(self.title(title)).format(precision=digits, na_rep="–")
+        return style if _has_index(frame) else style.hide(axis="index")
+
+    def table(self, frame: pd.DataFrame, name: str, title: str, digits: int = 1) -> Styler:
+        """``save`` and ``show`` at once."""
+        self.save(frame, name)
+        return self.show(frame, title, digits)
+
+    def reproduce(
+        self,
+        rows: Mapping[str, Recipe],
+        *,
+        published: str | None = None,
+        published_dataset: str | None = None,
+        metrics: Sequence[str] = ("rank1", "mAP"),
+        evaluate: Mapping[str, Any] | None = None,
+        dataset: Dataset | None = None,
+    ) -> pd.DataFrame:
+        """Runs every row with every seed of the profile and sets it beside the published values.
+
+        rows: name (as printed) -> recipe, not yet scaled. published: a table below
+        ``notebooks/published/``, without ``.csv``; published_dataset picks one of its datasets.
+        evaluate: options of ``Run.evaluate``; dataset: another one to evaluate on.
+        Returns one row for each row and metric, values in percent: row, metric, published,
+        published_on, measured_on, mean, sd (NaN for one seed), n, protocol, runs, seconds.
+        """
+        printed = _published(published, published_dataset)
+        result = []
+        for name, recipe in rows.items():
+            runs = [self.fit(recipe, seed) for seed in self.profile.seeds]
+            scores = [run.evaluate(dataset, **(evaluate or {})).as_dict() for run in runs]
+            on = dataset or runs[0].recipe.load_dataset()
+            for metric in metrics:
+                values = pd.Series([100 * score[metric] for score in scores])
+                result.append(
+                    {
+                        "row": name,
+                        "metric": metric,
+                        "published": printed.get((name, metric), float("nan")),
+                        "published_on": published_dataset or "",
+                        "measured_on": on.name,
+                        "mean": values.mean(),
+                        "sd": values.std(ddof=1),
+                        "n": len(values),
+                        "protocol": on.protocol,
+                        "backbone": runs[0].recipe.backbone,
+                        "weights": runs[0].recipe.weights or "random",
+                        "steps": runs[0].info["steps"],
+                        "seconds": sum(run.info["seconds"] for run in runs) / len(runs),
+                        "device": runs[0].info["device"],
+                        "commit": runs[0].info["commit"],
+                        "data": on.fingerprint,
+                        "runs": " ".join(run.fingerprint for run in runs),
+                    }
+                )
+        return pd.DataFrame(result)
+
+
+def _has_index(frame: pd.DataFrame) -> bool:
+    return frame.index.name is not None or isinstance(frame.index, pd.MultiIndex)
+
+
+def _published(name: str | None, dataset: str | None) -> dict[tuple[str, str], float]:
+    """(row, metric) -> value of a published table. Raises ReidError for an unknown one."""
+    if name is None:
+        return {}
+    folder = root() / "notebooks" / "published"
+    path = folder / f"{name}.csv"
+    if not path.is_file():
+        names = [file.stem for file in folder.glob("*.csv")]
+        raise ReidError(f'no published table "{name}"{nearest(name, names)}')
+    table = pd.read_csv(path)
+    if dataset:
+        table = table[table.dataset == dataset]
+    return {
+        (str(row), str(metric)): float(value)
+        for row, metric, value in zip(table.row, table.metric, table.value, strict=True)
+    }

@@ -1,0 +1,109 @@
+"""What a dataset looks like: people by camera, counts, partial probes, true boxes."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from reidlib.data import Dataset
+from reidlib.data.bank import decode
+from reidlib.data.sampler import generator
+from reidlib.visualize.style import mosaic, show
+
+TILE = (160, 80)  # H, W of an image in a grid
+PARTS = {
+    "body": "#ffffff",
+    "head": "#ffd166",
+    "torso": "#ef476f",
+    "legs": "#118ab2",
+    "feet": "#06d6a0",
+}
+
+
+def _boxes(table: pd.DataFrame) -> list:
+    return list(table["box"]) if "box" in table.columns else [None] * len(table)
+
+
+def people_grid(dataset: Dataset, ids: int = 10, seed: int = 0) -> Figure:
+    """Test identities (columns) as each camera (rows) saw them; empty where one did not."""
+    table = pd.concat([dataset.query, dataset.gallery])
+    table = table[table.pid > 0]
+    rng = generator(seed)
+    pids = np.sort(rng.permutation(table.pid.unique())[:ids])
+    cams = sorted(table.cam.unique())
+    first = table.groupby(["cam", "pid"]).path.first()
+    rows = [
+        [decode(first[cam, pid], TILE) if (cam, pid) in first.index else None for pid in pids]
+        for cam in cams
+    ]
+    image = mosaic(rows)
+    figure, axes = plt.subplots(figsize=(len(pids) * 0.85 + 0.8, len(cams) * 1.6 + 0.4))
+    show(axes, image)
+    height, width = TILE[0] + 4, TILE[1] + 4
+    for r, cam in enumerate(cams):
+        axes.text(-8, (r + 0.5) * height, f"camera {cam}", ha="right", va="center")
+    for c, pid in enumerate(pids):
+        axes.text((c + 0.5) * width, -8, f"id {pid}", ha="center", va="bottom", fontsize="small")
+    return figure
+
+
+def statistics(dataset: Dataset) -> Figure:
+    """Images per camera and split, and how many cameras and images an identity has."""
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained")
+    counts = pd.DataFrame({k: t.cam.value_counts() for k, t in dataset.splits.items()}).sort_index()
+    counts.plot.bar(ax=left, rot=0, xlabel="camera", ylabel="images", title="Images by camera")
+    both = pd.concat([dataset.query, dataset.gallery])
+    for name, table in (("train", dataset.train), ("test", both[both.pid > 0])):
+        images = table.groupby("pid").size()
+        middle.hist(images, bins=20, alpha=0.6, label=name)
+        cams = table.groupby("pid").cam.nunique().value_counts(normalize=True).sort_index()
+        right.plot(cams.index, 100 * cams, "o-", label=name)
+    middle.set(title="Images of an identity", xlabel="images", ylabel="identities")
+    right.set(title="Cameras that saw an identity", xlabel="cameras", ylabel="identities (%)")
+    right.xaxis.set_major_locator(MaxNLocator(integer=True))
+    right.set_ylim(bottom=0)
+    middle.legend()
+    right.legend()
+    return figure
+
+
+def partial_probes(dataset: Dataset, n: int = 8) -> Figure:
+    """Partial probes: the image with the kept box marked (above), and what a model is given."""
+    table = dataset.query.iloc[:: max(1, len(dataset.query) // n)][:n]
+    figure, axes = plt.subplots(2, n, figsize=(n * 1.1, 4.6), layout="constrained")
+    for column, (path, box) in enumerate(zip(table.path, _boxes(table), strict=True)):
+        show(axes[0, column], decode(path, TILE))
+        axes[0, column].add_patch(_outline(box, "#ffd166"))
+        show(axes[1, column], decode(path, TILE, box))
+    axes[0, 0].set_title("kept")
+    axes[1, 0].set_title("given")
+    return figure
+
+
+def true_boxes(dataset: Dataset, n: int = 8) -> Figure:
+    """Embedded people with the true box of the body and of its parts."""
+    table = dataset.query.iloc[:: max(1, len(dataset.query) // n)][:n]
+    parts = {name: colour for name, colour in PARTS.items() if name in table.columns}
+    figure, axes = plt.subplots(1, n, figsize=(n * 1.25, 2.7), layout="constrained")
+    for row, axis in zip(table.to_dict("records"), axes, strict=True):
+        show(axis, decode(row["path"], TILE))
+        for name, colour in parts.items():
+            axis.add_patch(_outline(row[name], colour))
+    lines = [Rectangle((0, 0), 1, 1, fill=False, ec=c, lw=2) for c in parts.values()]
+    figure.legend(
+        lines, list(parts), ncols=len(parts), loc="outside lower center", facecolor="#999"
+    )
+    return figure
+
+
+def _outline(box: tuple[float, float, float, float], colour: str) -> Rectangle:
+    """A box in [-1, 1] as a rectangle over an image of TILE's size, cut at the image's edge."""
+    height, width = TILE
+    x0, y0, x1, y1 = np.clip(box, -1, 1)
+    corner = ((x0 + 1) * width / 2 - 0.5, (y0 + 1) * height / 2 - 0.5)
+    size = ((x1 - x0) * width / 2, (y1 - y0) * height / 2)
+    return Rectangle(corner, *size, fill=False, ec=colour, lw=1.5)

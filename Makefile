@@ -7,6 +7,8 @@ READY := $(VENV)/.complete
 # the kernel `python3` is this environment's, whatever kernels the user has registered
 export JUPYTER_PREFER_ENV_PATH := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
+# threads that spin while they wait make training 4 times slower when the machine has other work
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .PHONY: help workbook smoke test lab bench lock clean

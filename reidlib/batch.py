@@ -117,7 +117,7 @@ def execute(path: Path, folder: Path, parameters: Mapping[str, Any]) -> Outcome:
         if part.is_file():
             try:
                 _publish(part, folder, interrupted=status == "interrupted")
-            except ReidError as unwritable:
+            except (ReidError, OSError) as unwritable:
                 status, error = "failed", error or str(unwritable)
     return Outcome(path.stem, seconds, status, error)
 

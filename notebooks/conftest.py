@@ -1,5 +1,9 @@
-"""For `pytest --nbval-lax notebooks`: stored notebooks carry no execution counts, and nbval takes a
-cell without one for never run; so the cells whose output it shall compare get one here."""
+"""For `pytest --nbval-lax notebooks`.
+
+Stored notebooks carry no execution counts, and nbval takes a cell without one for never run; so the
+cells whose output it shall compare get one here. What is written to stderr (progress bars, which
+show only while something is not yet cached) is not compared.
+"""
 
 from typing import Any
 
@@ -9,3 +13,5 @@ def pytest_collection_modifyitems(items: list[Any]) -> None:
         cell = getattr(item, "cell", None)
         if cell and "nbval-check-output" in cell.metadata.get("tags", []):
             cell.execution_count = 1
+            if "stderr" not in item.parent.skip_compare:
+                item.parent.skip_compare += ("stderr",)

@@ -2,7 +2,8 @@
 
     make smoke && .venv/bin/python tests/notebooks/keep.py
 
-Only cells tagged nbval-check-output take over their output; nothing else of a notebook changes.
+Only cells tagged nbval-check-output take over their output (and get the tag keep_output, which
+nbstripout wants); nothing else of a notebook changes.
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
-from rules import KEPT, tags
+from rules import KEEP, KEPT, tags
 
 ROOT = Path(__file__).parents[2]
 
 
 def keep(stored: NotebookNode, executed: NotebookNode) -> None:
-    """Copies the outputs of the tagged cells of ``executed`` into ``stored``, matched by id."""
+    """Copies the outputs of tagged cells, without stderr, from ``executed``; matched by id."""
     by_id = {cell["id"]: cell for cell in executed.cells}
     for cell in stored.cells:
         if KEPT in tags(cell):
-            cell.outputs = by_id[cell["id"]].outputs
+            cell.metadata.tags = sorted({*tags(cell), KEEP})
+            outputs = by_id[cell["id"]].outputs
+            cell.outputs = [output for output in outputs if output.get("name") != "stderr"]
             for output in cell.outputs:
                 if "execution_count" in output:
                     output.execution_count = None

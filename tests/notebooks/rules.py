@@ -63,6 +63,8 @@ def _outputs(cell: NotebookNode) -> Iterator[str]:
     for output in cell.outputs:
         if output.output_type == "error":
             yield "an error is stored"
+        if output.get("name") == "stderr":
+            yield "stderr is stored: renew the outputs with tests/notebooks/keep.py"
         data = output.get("data", {})
         if any(kind.startswith("image/") for kind in data) or re.search(
             r"<img|<svg|data:image", str(data)

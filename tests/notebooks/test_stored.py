@@ -82,10 +82,12 @@ def test_keep_copies_the_outputs_of_tagged_cells_alone() -> None:
     stored, executed = good(), good()
     for ours, theirs in zip(stored.cells, executed.cells, strict=True):
         theirs["id"] = ours["id"]
+    stored.cells[4].metadata.tags = [KEPT]
     executed.cells.insert(2, new_code_cell("overrides = {1: 2}"))  # as papermill does
     executed.cells[4].outputs = [new_output("stream", name="stdout", text="not kept")]
     data = {"text/plain": "751"}
-    executed.cells[5].outputs = [new_output("execute_result", data=data, execution_count=5)]
+    bar = new_output("stream", name="stderr", text="100%")
+    executed.cells[5].outputs = [bar, new_output("execute_result", data=data, execution_count=5)]
     keep(stored, executed)
     assert broken(stored, "00_good") == []
     assert stored.cells[4].outputs[0].data == data
@@ -105,6 +107,10 @@ def output(notebook: NotebookNode) -> None:
     notebook.cells[3].outputs = [new_output("stream", name="stdout", text="hi")]
 
 
+def progress(notebook: NotebookNode) -> None:
+    notebook.cells[4].outputs = [new_output("stream", name="stderr", text="100%")]
+
+
 def source(cell: int, text: str, notebook: NotebookNode) -> None:
     notebook.cells[cell].source = text
 
@@ -114,6 +120,7 @@ def source(cell: int, text: str, notebook: NotebookNode) -> None:
     [
         (picture, "cell 4: an image is stored"),
         (picture_in_html, "cell 4: an image is stored"),
+        (progress, "cell 4: stderr is stored"),
         (output, "cell 3: an output or execution count is stored: run nbstripout"),
         (lambda n: n.cells[4].update(outputs=[]), "nbval would check nothing"),
         (lambda n: n.cells[3].update(execution_count=2), "cell 3: an output or execution count"),

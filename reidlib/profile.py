@@ -17,7 +17,7 @@ import yaml
 
 from reidlib.errors import ReidError, nearest
 from reidlib.paths import root
-from reidlib.types import check_type, hints_of
+from reidlib.types import check_type, frozen, hints_of
 
 if TYPE_CHECKING:
     from reidlib.recipe import Recipe
@@ -182,12 +182,5 @@ def _checked(given: Any, where: str) -> dict[str, Any]:
         if not right(values[key]):
             raise ReidError(f"{where}: {key} is {value!r}, must be {wanted}")
     if "data_options" in values:
-        values["data_options"] = _frozen(values["data_options"])
+        values["data_options"] = frozen(values["data_options"])
     return values
-
-
-def _frozen(value: Any) -> Any:
-    """``value`` with every list a tuple."""
-    if isinstance(value, Mapping):
-        return {key: _frozen(inner) for key, inner in value.items()}
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value

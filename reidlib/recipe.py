@@ -15,7 +15,7 @@ from typing import Any, Literal
 from reidlib import models
 from reidlib.data import Dataset, load
 from reidlib.errors import ReidError, nearest
-from reidlib.types import check_type, hints_of
+from reidlib.types import check_type, frozen, hints_of
 
 # Raise it when the same recipe would learn something else than before: another default value,
 # another meaning of a field, another drawing of a batch. Old runs are then no longer found.
@@ -59,6 +59,7 @@ class Recipe:
             object.__setattr__(self, f.name, value)
         checked = models.check_options(self.model, dict(self.options))
         object.__setattr__(self, "options", checked)
+        object.__setattr__(self, "data_options", frozen(self.data_options))
         for name in ("ids_per_batch", "images_per_id", "epochs"):
             if getattr(self, name) <= 0:
                 raise ReidError(f"recipe: {name} is {getattr(self, name)}, not above 0")

@@ -101,11 +101,21 @@ def fit(
         rows = history[history.step <= step].to_dict("records") if len(history) else []
         seconds_before = rows[-1]["seconds"] if rows else 0.0
 
+    def diverged(what: str) -> ReidError:
+        return ReidError(
+            f"{what} at step {step} of {total} (lr {lr_at(recipe, step, total):.2g}): the last "
+            f"good state is kept in {run.path}; lower lr or lengthen warmup"
+        )
+
     def save() -> None:
-        """Makes the state of this moment the one that a later call resumes from."""
+        """Makes the state of this moment, if it is finite, the one that a later call resumes."""
+        if not all(bool(value.isfinite().all()) for value in model.state_dict().values()):
+            raise diverged("a weight is not finite")
         atomic_write(history_file, pd.DataFrame(rows).to_csv(index=False))
         save_checkpoint(checkpoint, model, optimizer, step)
 
+    if step == 0:
+        save()
     watch = Stopwatch(device)
     began = last_save = last_row = time.perf_counter()
     sums: dict[str, torch.Tensor] = {}
@@ -129,13 +139,8 @@ def fit(
         end_of_interval = (step + 1) % interval == 0 or step + 1 == total
         # on an accelerator reading the loss would make every step wait: read it once an interval
         if (device.type == "cpu" or end_of_interval) and not bool(losses["loss"].isfinite()):
-            if device.type == "cpu":
-                save()
             bar.close()
-            raise ReidError(
-                f"the loss is {losses['loss'].item()} at step {step} of {total} (lr {lr:.2g}): "
-                f"the last good state is kept in {run.path}; lower lr or lengthen warmup"
-            )
+            raise diverged(f"the loss is {losses['loss'].item()}")
         with watch("optimiser"):
             optimizer.step()
         step += 1

@@ -34,7 +34,7 @@ def _fit(value: Any, hint: Any) -> Any:
                 continue
         raise TypeError
     if origin is Literal:
-        if value not in args:
+        if not any(type(value) is type(choice) and value == choice for choice in args):
             raise TypeError
         return value
     if origin is tuple:
@@ -83,3 +83,10 @@ def check_type(value: Any, hint: Any, what: str) -> Any:
                 pass
         kind = type(value).__name__
         raise ReidError(f"{what} is {value!r} ({kind}), not {describe(hint)}{tip}") from None
+
+
+def frozen(value: Any) -> Any:
+    """``value`` with every list in it a tuple, as options are kept."""
+    if isinstance(value, collections.abc.Mapping):
+        return {key: frozen(inner) for key, inner in value.items()}
+    return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value

@@ -1,0 +1,105 @@
+"""Recipes: strict, frozen, with a fingerprint that follows what is learned."""
+
+import math
+
+import pytest
+
+from reidlib.errors import ReidError
+from reidlib.recipe import Recipe, lr_at
+from reidlib.recipes import baseline
+
+TINY = {"train_ids": 6, "test_ids": 4, "cameras": 2, "images": 2, "size": (64, 32)}
+
+
+def test_but_sets_fields_and_model_options():
+    recipe = Recipe().but(lr=1, margin=0.6, milestones=[3, 5])
+    assert recipe.lr == 1.0
+    assert isinstance(recipe.lr, float)
+    assert recipe.options == {"margin": 0.6}
+    assert recipe.milestones == (3.0, 5.0)
+    assert Recipe().options == {}, "but leaves the original alone"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lear_rate": 1.0}, "unknown"),
+        ({"margn": 0.3}, 'did you mean "margin"'),
+        ({"epoch": 3}, 'did you mean "epochs"'),
+        ({"lr": "1e-4"}, "write 1.0e-4"),
+        ({"epochs": True}, "epochs"),
+        ({"size": (96,)}, "size"),
+        ({"neck": 1}, "option neck"),
+        ({"schedule": "steps"}, 'did you mean "step"'),
+        ({"model": "basline"}, 'did you mean "baseline"'),
+        ({"steps": 0}, "steps is 0"),
+        ({"ids_per_batch": 0}, "ids_per_batch is 0"),
+        ({"warmup": 200.0}, "warmup is 200"),
+    ],
+)
+def test_but_is_strict(change, message):
+    with pytest.raises(ReidError, match=message):
+        Recipe().but(**change)
+
+
+def test_canonical_names_only_what_differs_from_the_defaults():
+    assert Recipe().canonical() == {}
+    assert Recipe().but(lr=1e-3, size=(96, 48)).canonical() == {"lr": 1e-3, "size": [96, 48]}
+
+
+def test_defaults_are_part_of_the_format():
+    """A changed default would let an old fingerprint name another run: then raise FORMAT."""
+    assert str(Recipe()) == (
+        "Recipe(model='baseline', options={}, dataset='synthetic', data_options={}, "
+        "backbone='resnet50', weights=None, size=(256, 128), ids_per_batch=16, images_per_id=4, "
+        "mirror=0.5, pad_crop=0.0390625, erasing=0.0, optimizer='adam', lr=0.00035, momentum=0.9, "
+        "weight_decay=0.0005, epochs=120.0, steps=None, warmup=10.0, warmup_start=0.01, "
+        "schedule='step', milestones=(40.0, 70.0), gamma=0.1, precision='auto', seed=0)"
+    )
+
+
+def test_fingerprint_follows_recipe_data_and_weights(tmp_path):
+    recipe = Recipe(data_options=TINY)
+    assert recipe.fingerprint() == Recipe(data_options=dict(TINY)).fingerprint()
+    others = [
+        recipe.but(seed=1),
+        recipe.but(margin=0.6),
+        recipe.but(data_options={**TINY, "seed": 1}),
+        recipe.but(weights="imagenet"),
+    ]
+    for content in (b"one", b"two"):
+        path = tmp_path / f"{content.decode()}.pth"
+        path.write_bytes(content)
+        others.append(recipe.but(weights=str(path)))
+    prints = [recipe.fingerprint(), *(other.fingerprint() for other in others)]
+    assert len(set(prints)) == len(prints)
+    # the same weights in another place are the same weights
+    assert hash(recipe) == hash(Recipe(data_options=dict(TINY)))
+
+
+def test_missing_weights_file_is_said_when_the_run_is_named(tmp_path):
+    with pytest.raises(ReidError, match=r"none\.pth is not there"):
+        Recipe(data_options=TINY, weights=str(tmp_path / "none.pth")).fingerprint()
+
+
+def test_step_schedule_keeps_its_shape_when_shortened():
+    recipe = Recipe(lr=1.0, epochs=120, warmup=10, milestones=(40, 70))
+    for total in (120, 1200):
+        unit = total // 120
+        assert lr_at(recipe, 0, total) == pytest.approx(0.01)
+        assert lr_at(recipe, 5 * unit, total) == pytest.approx(0.505)
+        assert lr_at(recipe, 20 * unit, total) == 1.0
+        assert lr_at(recipe, 40 * unit, total) == pytest.approx(0.1)
+        assert lr_at(recipe, 119 * unit, total) == pytest.approx(0.01)
+
+
+def test_cosine_schedule_falls_from_lr_to_zero():
+    recipe = Recipe(lr=2.0, epochs=100, warmup=0.0, schedule="cosine")
+    assert lr_at(recipe, 0, 1000) == 2.0
+    assert lr_at(recipe, 250, 1000) == pytest.approx(1 + math.cos(math.pi / 4))
+    assert lr_at(recipe, 999, 1000) < 1e-4
+
+
+def test_baseline_recipe_follows_the_weights():
+    assert baseline.for_weights(None).weights is None
+    assert baseline.for_weights("imagenet") is baseline.RECIPE

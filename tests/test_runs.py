@@ -1,0 +1,82 @@
+"""The run store: naming, reading back, stored evaluations, listing and removing."""
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+
+from reidlib import evaluate as evaluation
+from reidlib import runs
+from reidlib.data import load
+from reidlib.errors import ReidError
+from reidlib.recipe import Recipe
+from reidlib.train import fit
+
+DATA = {"train_ids": 8, "test_ids": 6, "cameras": 2, "images": 3, "size": (64, 32)}
+RECIPE = Recipe(
+    data_options=DATA, backbone="tiny", size=(64, 32), ids_per_batch=4, images_per_id=2, steps=2
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> runs.Run:
+    return fit(RECIPE, device="cpu", store=tmp_path_factory.mktemp("store"), progress=False)
+
+
+def test_the_folder_is_named_by_model_and_fingerprint(run):
+    assert run.path.name == f"baseline-{RECIPE.fingerprint()}"
+    assert run.fingerprint == RECIPE.fingerprint()
+    content = json.loads((run.path / "recipe.json").read_text())
+    assert content["dataset_fingerprint"] == RECIPE.load_dataset().fingerprint
+
+
+def test_the_loaded_model_gives_the_stored_metrics(run):
+    model = run.load_model()
+    assert not model.training
+    dataset = RECIPE.load_dataset()
+    assert evaluation.evaluate(model, dataset).as_dict() == run.metrics.as_dict()
+
+
+def test_an_evaluation_is_stored_by_data_and_options(run, monkeypatch):
+    calls = []
+    real = runs.evaluate
+    monkeypatch.setattr(runs, "evaluate", lambda *a, **k: calls.append(k) or real(*a, **k))
+    partial = load("synthetic", partial={"ratio": (0.3, 0.5)}, **DATA)
+    first = run.evaluate(partial)
+    assert run.evaluate(partial).as_dict() == first.as_dict()
+    assert len(calls) == 1
+    run.evaluate(partial, flip=True)
+    run.evaluate(load("synthetic", partial={"ratio": (0.4, 0.5)}, **DATA))
+    assert len(calls) == 3
+    pd.testing.assert_frame_equal(run.evaluate(partial).per_query, first.per_query)
+
+
+def test_list_find_remove(tmp_path):
+    kept = fit(RECIPE, device="cpu", store=tmp_path, progress=False)
+    gone = fit(RECIPE.but(seed=1), device="cpu", store=tmp_path, progress=False)
+    table = runs.list_runs(tmp_path)
+    assert set(table.run) == {kept.path.name, gone.path.name}
+    assert table.complete.all()
+    assert runs.find(gone.fingerprint[:8], tmp_path).recipe == gone.recipe
+    assert runs.remove(gone.path.name, tmp_path) == gone.path
+    assert runs.list_runs(tmp_path).run.tolist() == [kept.path.name]
+    with pytest.raises(ReidError, match='no run matches "nothing"'):
+        runs.find("nothing", tmp_path)
+
+
+def test_several_matches_are_refused(tmp_path):
+    for seed in (0, 1):
+        fit(RECIPE.but(seed=seed), device="cpu", store=tmp_path, progress=False)
+    with pytest.raises(ReidError, match="several runs match"):
+        runs.remove("baseline", tmp_path)
+
+
+def test_an_incomplete_run_has_no_model(tmp_path):
+    run = runs.Run.of(RECIPE, tmp_path)
+    with pytest.raises(ReidError, match="is not complete"):
+        run.load_model()
+
+
+def test_default_device_is_there():
+    assert torch.zeros(1, device=runs.default_device()).item() == 0

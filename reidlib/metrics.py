@@ -196,6 +196,8 @@ def _metrics(
 
 
 def labels_of(values: Any, name: str, length: int | None = None) -> Tensor:
+    if values is None:
+        raise ReidError(f'{name} is missing: only protocol "partial" does without cameras')
     array = np.asarray(values.cpu() if isinstance(values, Tensor) else values)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise ReidError(f"{name} must be a list of integers, not {array.dtype} {array.shape}")

@@ -95,12 +95,18 @@ def count_at_most(values: Tensor, limit: Tensor, number: Tensor) -> Tensor:
     ``values`` [B,G]; ``limit`` [B,M], of which the first ``number`` [B] are asked for. Returns
     [B,M] int64; what was not asked for is arbitrary.
     """
-    count = torch.zeros(limit.shape, dtype=torch.long, device=values.device)
-    if values.device.type == "cpu":
-        _count_rows(*(x.numpy() for x in (values, limit, number, count)))
-    else:
-        for m in range(limit.shape[1]):
-            count[:, m] = (values <= limit[:, m : m + 1]).sum(1)
+    if values.device.type != "cpu":
+        return count_on_accelerator(values, limit)
+    count = torch.zeros(limit.shape, dtype=torch.long)
+    _count_rows(*(x.numpy() for x in (values, limit, number, count)))
+    return count
+
+
+def count_on_accelerator(values: Tensor, limit: Tensor) -> Tensor:
+    """``count_at_most`` for all limits, one comparison of the whole block each."""
+    count = torch.empty(limit.shape, dtype=torch.long, device=values.device)
+    for m in range(limit.shape[1]):
+        count[:, m] = (values <= limit[:, m : m + 1]).sum(1)
     return count
 
 

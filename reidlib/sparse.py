@@ -33,9 +33,10 @@ def unfold(first: np.ndarray, number: np.ndarray) -> np.ndarray:
     return np.repeat(first - before, number) + np.arange(number.sum())
 
 
-def groups(cost: np.ndarray, budget: int = CELLS) -> Iterator[slice]:
-    """Cuts 0..len(cost) into runs whose summed cost is about ``budget``, at least one item each."""
+def groups(cost: np.ndarray, budget: int | None = None) -> Iterator[slice]:
+    """Cuts 0..len(cost) into runs that cost at most ``budget`` (CELLS), or hold a single item."""
     ends = np.cumsum(cost)
+    budget = CELLS if budget is None else budget
     first = 0
     while first < len(cost):
         spent = ends[first - 1] if first else 0
@@ -70,9 +71,9 @@ def sum_of_minima(rows: Rows, num_query: int) -> Iterator[tuple[slice, np.ndarra
     value). By an inverted index: only pairs with a common column are touched (paper, Sec. 3.4).
     """
     num_gallery = len(rows.start) - 1 - num_query
-    cut = rows.start[num_query]
+    cut, row = rows.start[num_query], rows.owner
     order = np.argsort(rows.column[cut:], kind="stable")
-    image = (rows.owner[cut:] - num_query)[order]
+    image = (row[cut:] - num_query)[order]
     value = rows.value[cut:][order]
     held = np.bincount(rows.column[cut:], minlength=len(rows.start) - 1)
     begin = np.cumsum(held) - held
@@ -82,7 +83,7 @@ def sum_of_minima(rows: Rows, num_query: int) -> Iterator[tuple[slice, np.ndarra
         column = rows.column[entries]
         number = held[column]
         found = unfold(begin[column], number)
-        owner = np.repeat(rows.owner[entries] - some.start, number)
+        owner = np.repeat(row[entries] - some.start, number)
         least = np.minimum(value[found], np.repeat(rows.value[entries], number))
         size = some.stop - some.start
         shared = np.bincount(owner * num_gallery + image[found], least, size * num_gallery)

@@ -1,10 +1,11 @@
-"""Encoding a split, evaluating a model: flip, modes, banks, protocols, re-ranking."""
+"""Evaluating a model: banks, protocols, junk, tracklets, re-ranking."""
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from test_encode import Bank, Tiny
 from torch.nn import functional
 
 from reidlib.data.dataset import Dataset
@@ -17,50 +18,12 @@ from reidlib.evaluate import (
     pool_tracklets,
     score,
 )
-from reidlib.models.base import ReIDModel
 from reidlib.rerank import average_query_expansion, k_reciprocal
-
-SIZE = (8, 4)
-
-
-class Tiny(ReIDModel):
-    """Pixels through one convolution with batch norm and dropout."""
-
-    size = SIZE
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.body = torch.nn.Sequential(
-            torch.nn.Conv2d(3, 6, 3), torch.nn.BatchNorm2d(6), torch.nn.Dropout(0.5)
-        )
-        self.calls = 0
-
-    def encode(self, images):
-        self.calls += len(images)
-        assert not torch.is_grad_enabled()
-        assert not any(module.training for module in self.modules())
-        maps = self.body(images)
-        return {"feature": maps.flatten(1), "map": maps}
 
 
 class Pairwise(Tiny):
     def distance(self, query, gallery):
         return torch.cdist(query["map"].flatten(1), gallery["map"].flatten(1))
-
-
-class Bank:
-    """The part of an image bank that evaluation uses."""
-
-    def __init__(self, number, seed=0, size=SIZE):
-        self.data = torch.randn(number, 3, *size, generator=torch.Generator().manual_seed(seed))
-        self.size = size
-
-    def __len__(self):
-        return len(self.data)
-
-    def images(self, index):
-        return self.data[index]
 
 
 def splits(num_query=6, num_gallery=20):
@@ -72,42 +35,6 @@ def splits(num_query=6, num_gallery=20):
 
     query, gallery = table(num_query, [1, 2, 3]), table(num_gallery, [-1, 0, 1, 2, 3])
     return Dataset("made", query, query, gallery, "0"), Bank(num_query, 1), Bank(num_gallery, 2)
-
-
-def test_encoding_is_that_of_every_image_in_order():
-    model, bank = Tiny(), Bank(11)
-    model.train()
-    model.body[2].eval()
-    out = encode_split(model, bank, batch_size=4)
-    assert [m.training for m in (model, model.body, model.body[1], model.body[2])] == [1, 1, 1, 0]
-    with torch.no_grad():
-        model.eval()
-        whole = model.encode(bank.data)
-    for key in ("feature", "map"):
-        torch.testing.assert_close(out[key], whole[key])
-    rows = torch.tensor([7, 2, 2])
-    torch.testing.assert_close(encode_split(model, bank, rows=rows)["map"], whole["map"][rows])
-    (out["feature"] * torch.ones(1, requires_grad=True)).sum().backward()  # a normal tensor
-
-
-def test_a_model_that_fails_gets_its_mode_back():
-    model = Tiny().train()
-    with pytest.raises(IndexError):
-        encode_split(model, Bank(5), rows=torch.tensor([9]))
-    assert model.training
-    assert torch.is_grad_enabled()
-
-
-def test_flip_averages_what_the_model_allows():
-    model, bank = Tiny().eval(), Bank(5)
-    plain, flipped = encode_split(model, bank), encode_split(model, bank, flip=True)
-    with torch.no_grad():
-        mirrored = model.encode(bank.data.flip(3))
-    torch.testing.assert_close(flipped["feature"], (plain["feature"] + mirrored["feature"]) / 2)
-    torch.testing.assert_close(flipped["map"], plain["map"])
-    model.mirror_averaged = ("feature", "map")
-    again = encode_split(model, bank, flip=True)
-    torch.testing.assert_close(again["map"], (plain["map"] + mirrored["map"]) / 2)
 
 
 def test_evaluate_is_score_of_the_distances(monkeypatch):
@@ -214,8 +141,6 @@ def test_a_bank_must_fit():
         evaluate(Tiny(), dataset, query_bank=gallery_bank, gallery_bank=gallery_bank)
     with pytest.raises(ReidError, match="model takes"):
         evaluate(Tiny(), dataset, query_bank=Bank(6, size=(9, 9)), gallery_bank=gallery_bank)
-    with pytest.raises(ReidError, match="no images to encode"):
-        encode_split(Tiny(), Bank(0))
     with pytest.raises(ReidError, match='did you mean "tracklet"'):
         evaluate(Tiny(), dataset, protocol="tracklets")
 

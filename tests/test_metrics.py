@@ -158,7 +158,7 @@ def test_bad_input():
         score(distance, q_pid, g_pid, [0], g_cam)
     with pytest.raises(ReidError, match='mean "market1501"'):
         score(distance, q_pid, g_pid, q_cam, g_cam, protocol="market")
-    with pytest.raises(ReidError, match="q_cam must be"):
+    with pytest.raises(ReidError, match="q_cam is missing"):
         score(distance, q_pid, g_pid)
     with pytest.raises(ReidError, match="g_pid must be"):
         score(distance, q_pid, [0.5] * 5, q_cam, g_cam)

@@ -146,3 +146,27 @@ def lr_at(recipe: Recipe, step: int, total: int) -> float:
         return recipe.lr * factor * recipe.gamma ** sum(epoch >= m for m in recipe.milestones)
     done = max(0.0, epoch - recipe.warmup) / max(recipe.epochs - recipe.warmup, 1e-12)
     return recipe.lr * factor * (1 + math.cos(math.pi * done)) / 2
+
+
+def departures(own: Recipe, paper: Recipe) -> str:
+    """Where a run leaves a paper's settings: ``"backbone tiny (resnet50), steps 300 (none)"``.
+
+    First what was run, in brackets what the paper says. Empty if nothing differs but the seed.
+    """
+    changes = []
+    for f in fields(Recipe):
+        a, b = getattr(own, f.name), getattr(paper, f.name)
+        if a == b or f.name in ("seed", "data_options"):
+            continue
+        if f.name == "options":
+            changed = [k for k in sorted({*a, *b}) if a.get(k) != b.get(k)]
+            changes += [f"{k} {_short(a.get(k))} ({_short(b.get(k))})" for k in changed]
+        else:
+            changes.append(f"{f.name} {_short(a)} ({_short(b)})")
+    return ", ".join(changes)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "x".join(_short(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value).lower()

@@ -14,7 +14,7 @@ from reidlib.errors import ReidError, nearest
 from reidlib.io import atomic_write
 from reidlib.paths import root
 from reidlib.profile import Profile
-from reidlib.recipe import Recipe
+from reidlib.recipe import Recipe, departures
 from reidlib.runs import Run
 from reidlib.train import fit
 
@@ -101,14 +101,17 @@ class Report:
         metrics: Sequence[str] = ("rank1", "mAP"),
         evaluate: Mapping[str, Any] | None = None,
         dataset: Dataset | None = None,
+        paper: Recipe | None = None,
     ) -> pd.DataFrame:
         """Runs every row with every seed of the profile and sets it beside the published values.
 
         rows: name (as printed) -> recipe, not yet scaled. published: a table below
         ``notebooks/published/``, without ``.csv``; published_dataset picks one of its datasets.
         evaluate: options of ``Run.evaluate``; dataset: another one to evaluate on.
+        paper: the published settings, if the row's recipe departs from them itself.
         Returns one row for each row and metric, values in percent: row, metric, published,
-        published_on, measured_on, mean, sd (NaN for one seed), n, protocol, runs, seconds.
+        published_on, measured_on, mean, sd (NaN for one seed), n, protocol, differs (from the
+        published settings), seconds (of training, mean), device, commit, data, runs.
         """
         printed = _published(published, published_dataset)
         result = []
@@ -129,9 +132,7 @@ class Report:
                         "sd": values.std(ddof=1),
                         "n": len(values),
                         "protocol": on.protocol,
-                        "backbone": runs[0].recipe.backbone,
-                        "weights": runs[0].recipe.weights or "random",
-                        "steps": runs[0].info["steps"],
+                        "differs": departures(runs[0].recipe, paper or recipe),
                         "seconds": sum(run.info["seconds"] for run in runs) / len(runs),
                         "device": runs[0].info["device"],
                         "commit": runs[0].info["commit"],

@@ -66,6 +66,21 @@ class Run:
         """One row an interval of steps: step, epoch, lr, loss and its parts, images_per_s."""
         return pd.read_csv(self.path / "history.csv")
 
+    def summary(self) -> pd.DataFrame:
+        """How the run was made, one line a fact: steps, seconds, parameters, device, versions."""
+        info = self.info
+        facts = {
+            "run": self.path.name,
+            "steps x batch": f"{info['steps']} x {info['batch']}",
+            "seconds of training": f"{info['seconds']:.0f}",
+            "images per second": f"{info['steps'] * info['batch'] / info['seconds']:.0f}",
+            "parameters (M)": f"{info['parameters'] / 1e6:.2f}",
+            "image bank": f"tier {info['tier']}",
+            "device": f"{info['device']}, {info['threads']} threads",
+            "software": f"reidlib {info['commit']}, torch {info['torch']}, Python {info['python']}",
+        }
+        return pd.DataFrame({"value": facts}).rename_axis("fact")
+
     def load_model(self, device: str | torch.device = "cpu") -> ReIDModel:
         """The trained model in evaluation mode."""
         self.info  # noqa: B018  (raises if the run is not complete)

@@ -8,6 +8,7 @@ from reidlib.recipe import Recipe
 
 RECIPE = Recipe(
     model="baseline",
+    dataset="market1501",
     backbone="resnet50",
     weights="imagenet",
     size=(256, 128),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
 
 from reidlib.data import Dataset
 from reidlib.data.bank import decode
@@ -53,21 +53,21 @@ def people_grid(dataset: Dataset, ids: int = 10, seed: int = 0) -> Figure:
 
 def statistics(dataset: Dataset) -> Figure:
     """Images per camera and split, and how many cameras and images an identity has."""
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained")
     counts = pd.DataFrame({k: t.cam.value_counts() for k, t in dataset.splits.items()}).sort_index()
-    counts.plot.bar(ax=left, rot=0, xlabel="camera", ylabel="images", title="Images by camera")
     both = pd.concat([dataset.query, dataset.gallery])
-    for name, table in (("train", dataset.train), ("test", both[both.pid > 0])):
-        images = table.groupby("pid").size()
-        middle.hist(images, bins=20, alpha=0.6, label=name)
-        cams = table.groupby("pid").cam.nunique().value_counts(normalize=True).sort_index()
-        right.plot(cams.index, 100 * cams, "o-", label=name)
-    middle.set(title="Images of an identity", xlabel="images", ylabel="identities")
-    right.set(title="Cameras that saw an identity", xlabel="cameras", ylabel="identities (%)")
-    right.xaxis.set_major_locator(MaxNLocator(integer=True))
-    right.set_ylim(bottom=0)
-    middle.legend()
-    right.legend()
+    tables = {"train": dataset.train, "test": both[both.pid > 0]}
+    images = {name: table.groupby("pid").size() for name, table in tables.items()}
+    cameras = {name: table.groupby("pid").cam.nunique() for name, table in tables.items()}
+    seen = 100 * pd.DataFrame({k: v.value_counts(normalize=True) for k, v in cameras.items()})
+    counts.plot.bar(ax=axes[0], rot=0, xlabel="camera", ylabel="images", title="Images by camera")
+    sns.ecdfplot(images, ax=axes[1], stat="percent")
+    axes[1].set(title="Images of an identity, at most", xlabel="images", ylabel="identities (%)")
+    seen.sort_index().plot.bar(ax=axes[2], rot=0, xlabel="cameras", ylabel="identities (%)")
+    axes[2].set_title("Cameras that saw an identity")
+    for axis in axes:
+        axis.grid(axis="x", visible=False)
+    axes[0].legend(ncols=3, loc="lower center", framealpha=0.9)
     return figure
 
 

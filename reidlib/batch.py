@@ -107,6 +107,7 @@ def execute(path: Path, folder: Path, parameters: Mapping[str, Any]) -> Outcome:
                 kernel_name="python3",
                 cwd=path.parent,
                 extra_arguments=["--log-level=ERROR"],  # of the kernel: no notes on transport
+                shutdown_kernel="immediate",  # at Ctrl-C no traceback of a kernel that is closing
                 progress_bar={"desc": path.stem, "position": 1, "leave": False, "disable": None},
             )
         except KeyboardInterrupt:

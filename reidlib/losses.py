@@ -8,8 +8,13 @@ from torch import Tensor
 
 
 def pairwise_euclidean(a: Tensor, b: Tensor) -> Tensor:
-    """Euclidean distances [A, B] of rows [A, D], [B, D]; the gradient at 0 is 0."""
-    squared = (a.pow(2).sum(1, keepdim=True) + b.pow(2).sum(1) - 2 * a @ b.T).clamp(min=0)
+    """Euclidean distances [A, B] of rows [A, D], [B, D]; the gradient at 0 is 0.
+
+    Never in half precision, autocast or not: the difference of large squares would be lost.
+    """
+    a, b = (x if x.dtype == torch.float64 else x.float() for x in (a, b))
+    with torch.autocast(a.device.type, enabled=False):
+        squared = (a.pow(2).sum(1, keepdim=True) + b.pow(2).sum(1) - 2 * a @ b.T).clamp(min=0)
     near = squared < 1e-12
     return squared.masked_fill(near, 1.0).sqrt().masked_fill(near, 0.0)
 

@@ -1,0 +1,102 @@
+"""Losses against loops over pairs and triplets."""
+
+import math
+
+import pytest
+import torch
+
+from reidlib.losses import batch_hard_triplet, pairwise_euclidean
+
+
+@pytest.fixture
+def batch():
+    """12 features of 4 identities in no order, and an identity with a single image."""
+    feature = torch.randn(13, 6, dtype=torch.float64)
+    label = torch.tensor([2, 0, 1, 3, 0, 1, 2, 3, 3, 2, 1, 0, 9])
+    return feature, label
+
+
+def brute_force(feature, label, soft: bool, margin: float = 0.0) -> float:
+    """Hermans et al. 2017, Eq. 5: hardest positive and hardest negative of every anchor."""
+    terms = []
+    for a in range(len(feature)):
+        distance = [
+            math.dist(feature[a].tolist(), feature[i].tolist()) for i in range(len(feature))
+        ]
+        positive = max(d for d, y in zip(distance, label, strict=True) if y == label[a])
+        negative = min(d for d, y in zip(distance, label, strict=True) if y != label[a])
+        gap = positive - negative
+        terms.append(math.log1p(math.exp(gap)) if soft else max(0.0, margin + gap))
+    return sum(terms) / len(terms)
+
+
+def test_distances_equal_those_of_pairs():
+    a, b = torch.randn(5, 7), torch.randn(9, 7)
+    expected = [[math.dist(x, y) for y in b.tolist()] for x in a.tolist()]
+    torch.testing.assert_close(pairwise_euclidean(a, b), torch.tensor(expected))
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.3, 2.5])
+def test_batch_hard_equals_brute_force(batch, margin):
+    found = batch_hard_triplet(*batch, margin=margin)
+    assert found.shape == ()
+    assert float(found) == pytest.approx(brute_force(*batch, soft=False, margin=margin))
+
+
+def test_the_soft_margin_equals_brute_force(batch):
+    assert float(batch_hard_triplet(*batch, margin=None)) == pytest.approx(
+        brute_force(*batch, soft=True)
+    )
+
+
+def test_all_anchors_count_also_those_without_loss():
+    feature = torch.tensor([[0.0], [0.0], [10.0], [10.4], [10.1]])
+    label = torch.tensor([0, 0, 1, 1, 2])
+    # anchors 0 and 1: none; 2: .4 - .1; 3: .4 - .3; 4: itself at 0, - .1
+    expected = (0 + 0 + 0.6 + 0.4 + 0.2) / 5
+    assert float(batch_hard_triplet(feature, label, 0.3)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_features_are_not_normalised(batch):
+    feature, label = batch
+    assert batch_hard_triplet(10 * feature, label, 3.0) == pytest.approx(
+        10 * batch_hard_triplet(feature, label, 0.3)
+    )
+
+
+def test_the_gradient_is_that_of_finite_differences(batch):
+    feature, label = batch
+    for margin in (None, 0.3):
+        loss = lambda f, m=margin: batch_hard_triplet(f, label, m)  # noqa: E731
+        assert torch.autograd.gradcheck(loss, feature.clone().requires_grad_(True))
+
+
+@pytest.mark.parametrize("margin", [None, 0.3])
+def test_identical_features_have_a_finite_gradient(margin):
+    feature = torch.ones(6, 5).requires_grad_(True)
+    loss = batch_hard_triplet(feature, torch.tensor([0, 0, 1, 1, 2, 2]), margin)
+    loss.backward()
+    assert loss.item() == pytest.approx(math.log(2) if margin is None else 0.3)
+    assert torch.isfinite(feature.grad).all()
+
+
+@pytest.mark.parametrize("margin", [None, 0.3])
+def test_a_batch_of_one_identity_has_no_loss_and_no_nan(margin):
+    feature = torch.randn(4, 5, requires_grad=True)
+    loss = batch_hard_triplet(feature, torch.zeros(4, dtype=torch.int64), margin)
+    loss.backward()
+    assert loss.item() == 0
+    assert not feature.grad.any()
+
+
+def test_autocast_does_not_reach_the_distances():
+    """As training in bfloat16 calls it: squares of 700 and differences of 18."""
+    feature = torch.rand(16, 2048)
+    exact = torch.cdist(feature.double(), feature.double())
+    with torch.autocast("cpu", torch.bfloat16):
+        distance = pairwise_euclidean(feature, feature)
+        half = pairwise_euclidean(feature.bfloat16(), feature.bfloat16())
+    assert distance.dtype == half.dtype == torch.float32
+    assert (distance - exact).abs().max() < 0.05
+    assert half.diag().max() < 0.05
+    assert (half - exact).abs().max() < 0.2  # bfloat16 features, exact distances

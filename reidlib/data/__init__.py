@@ -47,15 +47,20 @@ def load(
     options: of the dataset's own loader. An unknown or wrongly typed one is a ReidError.
     """
     function = loader(name)
-    known = {
-        key
-        for key, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    }
-    hints = hints_of(function)
-    for key, value in options.items():
-        if key not in known:
-            raise ReidError(f'dataset {name} has no option "{key}"{nearest(key, known)}')
-        options[key] = check_type(value, hints[key], f"dataset {name}: option {key}")
+    options = _checked(function, options, f"dataset {name}")
+    cut = _checked(make_partial, partial, "partial") if partial else None
     dataset = function(Path(root) if root else None, **options)
-    return make_partial(dataset, **partial) if partial else dataset
+    return make_partial(dataset, **cut) if cut else dataset
+
+
+def _checked(
+    function: Callable[..., Dataset], options: Mapping[str, Any], what: str
+) -> dict[str, Any]:
+    """``options`` that ``function`` takes as keywords, with their types checked."""
+    parameters = inspect.signature(function).parameters.values()
+    known = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+    hints = hints_of(function)
+    for key in options:
+        if key not in known:
+            raise ReidError(f'{what} has no option "{key}"{nearest(key, known)}')
+    return {k: check_type(v, hints[k], f"{what}: option {k}") for k, v in options.items()}

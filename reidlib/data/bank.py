@@ -7,11 +7,12 @@ in page-locked memory, copied per batch. ``mmap``: in a file of the cache folder
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from reidlib.errors import ReidError
+from reidlib.errors import ReidError, nearest
 from reidlib.io import atomic_path
 from reidlib.paths import cache_dir
 
@@ -28,25 +29,32 @@ Tier = Literal["device", "pinned", "mmap"]
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in [0, 1]
 STD = (0.229, 0.224, 0.225)
+# what PIL raises for a file that is cut short, damaged or no image
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 def decode(path: str, size: tuple[int, int], box: Box | None = None) -> np.ndarray:
     """One file as uint8 RGB [H, W, 3]: ``box`` cut out, then resized, bilinear and antialiased."""
     height, width = size
+    shares = None if box is None else np.clip((np.ravel(box) + 1) / 2, 0, 1)
+    if shares is not None and not (shares.size == 4 and (shares[2:] > shares[:2]).all()):
+        raise ReidError(f"{path}: its box {box} holds nothing of the image")
     try:
         with Image.open(path) as image:
             rgb = image.convert("RGB")
             pixels: Box | None = None
-            if box is not None:
-                corners = np.clip((np.reshape(box, (2, 2)) + 1) / 2, 0, 1) * rgb.size
-                left, top, right, bottom = corners.ravel().tolist()
-                pixels = (left, top, right, bottom)
+            if shares is not None:
+                left, top, right, bottom = (shares * (rgb.size * 2)).tolist()
+                # cropped first: resizing alone would blend in the pixels just outside of the box
+                x, y = math.floor(left), math.floor(top)
+                rgb = rgb.crop((x, y, math.ceil(right), math.ceil(bottom)))
+                pixels = (left - x, top - y, right - x, bottom - y)
             if rgb.size != (width, height) or pixels is not None:
                 rgb = rgb.resize((width, height), Image.Resampling.BILINEAR, box=pixels)
             return np.asarray(rgb)
     except FileNotFoundError:
         raise ReidError(f"{path} is not there: was the dataset moved?") from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except UNREADABLE as error:
         raise ReidError(f"{path} does not decode ({error}): replace it") from error
 
 
@@ -107,6 +115,8 @@ class ImageBank:
         device = torch.device(device)
         shape = (len(split), 3, *size)
         tier = tier or choose_tier(int(np.prod(shape)), device)
+        if tier not in get_args(Tier):
+            raise ReidError(f'unknown tier "{tier}"{nearest(tier, get_args(Tier))}')
         if tier == "pinned" and not torch.cuda.is_available():
             raise ReidError('tier="pinned" needs an accelerator: use "device" or "mmap"')
         if tier == "mmap":

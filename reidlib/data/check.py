@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from reidlib.data import LOADERS, loader
+from reidlib.data.bank import UNREADABLE
 from reidlib.data.dataset import Dataset
 from reidlib.errors import ReidError
 
@@ -21,7 +22,7 @@ def broken_files(paths: list[str], limit: int = 5) -> list[str]:
         try:
             with Image.open(path) as image:
                 image.load()
-        except (OSError, SyntaxError) as error:
+        except UNREADABLE as error:
             broken.append(f"{path}: {error}")
             if len(broken) == limit:
                 break

@@ -56,6 +56,8 @@ def make_partial(
         raise ReidError(f'partial: role is "{role}", not "query", "gallery" or "both"')
     if side not in ("any", *SIDES):
         raise ReidError(f'partial: side is "{side}", not "any" or one of {SIDES}')
+    if seed < 0:
+        raise ReidError(f"partial: seed is {seed}, not at least 0")
     roles = ("query", "gallery") if role == "both" else (role,)
 
     def cut(table: pd.DataFrame, salt: int) -> pd.DataFrame:

@@ -1,0 +1,258 @@
+"""The image bank: pixels against references, tiers against each other, files that do not decode."""
+
+import math
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from reidlib.data import bank as bank_module
+from reidlib.data.bank import ImageBank, choose_tier, decode, denormalise
+from reidlib.errors import ReidError
+from reidlib.paths import cache_dir
+
+SIZE = (16, 10)
+no_accelerator = pytest.mark.skipif(torch.cuda.is_available(), reason="there is an accelerator")
+
+
+def one_axis(pixels: np.ndarray, length: int, low: float, high: float) -> np.ndarray:
+    """Axis 0 of [S, ...] resized by a triangle as wide as an output pixel, or a source pixel."""
+    step = (high - low) / length
+    width = max(step, 1.0)
+    out = np.zeros((length, *pixels.shape[1:]))
+    for i in range(length):
+        centre = low + (i + 0.5) * step
+        weights = np.array(
+            [max(0.0, 1 - abs(k + 0.5 - centre) / width) for k in range(len(pixels))]
+        )
+        out[i] = np.tensordot(weights / weights.sum(), pixels, 1)
+    return out
+
+
+def slow_decode(path: str, size: tuple[int, int], box=(-1, -1, 1, 1)) -> np.ndarray:
+    """Cut out and antialiased by the definition, in floating point."""
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB")).astype(float)
+    height, width = pixels.shape[:2]
+    left, right = (box[0] + 1) / 2 * width, (box[2] + 1) / 2 * width
+    top, bottom = (box[1] + 1) / 2 * height, (box[3] + 1) / 2 * height
+    x, y = math.floor(left), math.floor(top)
+    pixels = pixels[y : math.ceil(bottom), x : math.ceil(right)]
+    pixels = one_axis(pixels, size[0], top - y, bottom - y)
+    return one_axis(pixels.swapaxes(0, 1), size[1], left - x, right - x).swapaxes(0, 1)
+
+
+BOXES = [
+    (-1, -1, 1, 1),
+    (-1, -1, 1, 0.2),
+    (-0.3, -1, 1, 1),
+    (-0.51, -0.33, 0.77, 0.9),
+    (0, 0, 1, 1),
+]
+
+
+@pytest.mark.parametrize("size", [(16, 10), (40, 20), (7, 30)])
+@pytest.mark.parametrize("box", BOXES)
+def test_decode_equals_the_slow_definition(tmp_path, draw, size, box):
+    path = str(draw(tmp_path / "x.png", (31, 17)))
+    found = decode(path, size, box).astype(float)
+    assert np.abs(found - slow_decode(path, size, box)).max() <= 1.0  # PIL rounds twice
+
+
+def test_without_a_box_the_pixels_are_those_of_pil(split):
+    bank = ImageBank.from_split(split, SIZE)
+    raw = bank.raw(slice(None))
+    assert raw.dtype == torch.uint8
+    assert raw.shape == (12, 3, *SIZE)
+    for i, path in enumerate(split.path):
+        with Image.open(path) as image:
+            small = image.convert("RGB").resize((10, 16), Image.Resampling.BILINEAR)
+        assert np.array_equal(raw[i].permute(1, 2, 0), np.asarray(small))
+
+
+def test_the_original_size_is_not_resampled(tmp_path, draw):
+    path = draw(tmp_path / "x.png", (24, 12), seed=5)
+    with Image.open(path) as image:
+        assert np.array_equal(decode(str(path), (24, 12)), np.asarray(image))
+
+
+def test_nothing_of_what_is_cut_off_shows(tmp_path):
+    pixels = np.full((40, 20, 3), 255, np.uint8)
+    pixels[:20, :10] = 0
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    for size in ((40, 20), (8, 4), (11, 7)):
+        assert decode(str(tmp_path / "x.png"), size, (-1, -1, 0, 0)).max() == 0
+        assert decode(str(tmp_path / "x.png"), size, (0, 0, 1, 1)).min() == 255
+
+
+def test_each_row_has_its_own_box(split):
+    boxes = [(-1.0, -1.0, 1.0, 0.1 * i - 0.5) for i in range(12)]
+    bank = ImageBank.from_split(split.assign(box=boxes), SIZE)
+    for i in (0, 5, 11):
+        expected = decode(split.path[i], SIZE, boxes[i]).transpose(2, 0, 1)
+        assert np.array_equal(bank.raw(slice(i, i + 1))[0], expected)
+    whole = ImageBank.from_split(split, SIZE)
+    assert not torch.equal(bank.raw(slice(None)), whole.raw(slice(None)))
+
+
+def test_grey_and_palette_images_become_rgb(tmp_path):
+    grey = np.arange(24 * 12, dtype=np.uint8).reshape(24, 12)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    Image.fromarray(grey).convert("P").save(tmp_path / "palette.png")
+    for name in ("grey.png", "palette.png"):
+        found = decode(str(tmp_path / name), (24, 12))
+        assert np.array_equal(found, np.repeat(grey[:, :, None], 3, 2))
+
+
+def test_images_are_normalised_by_the_formula(split):
+    bank = ImageBank.from_split(split, SIZE)
+    index = torch.tensor([3, 3, 0])
+    images = bank.images(index)
+    assert images.dtype == torch.float32
+    for c, (mean, std) in enumerate(zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)):
+        expected = (bank.raw(index)[:, c].double() / 255 - mean) / std
+        torch.testing.assert_close(images[:, c].double(), expected, atol=1e-5, rtol=1e-5)
+    back = denormalise(images) * 255
+    torch.testing.assert_close(back, bank.raw(index).float(), atol=1e-3, rtol=0)
+    assert denormalise(torch.full((3, 2, 2), 9.0)).max() == 1
+
+
+def test_reading_leaves_the_bank_as_it_was(split):
+    bank = ImageBank.from_split(split, SIZE)
+    before = bank.raw(slice(None)).clone()
+    bank.images(slice(0, 4)).zero_()
+    bank.images(torch.tensor([0, 1])).zero_()
+    assert torch.equal(bank.raw(slice(None)), before)
+
+
+@pytest.mark.parametrize("tier", ["device", "mmap"])
+def test_labels_sizes_and_blocks(split, tier):
+    bank = ImageBank.from_split(split, SIZE, tier=tier)
+    assert (len(bank), bank.size, bank.tier, bank.device.type) == (12, SIZE, tier, "cpu")
+    assert bank.pid.tolist() == split.pid.tolist()
+    assert bank.cam.tolist() == split.cam.tolist()
+    assert [(s.start, s.stop) for s in bank.blocks(5)] == [(0, 5), (5, 10), (10, 12)]
+
+
+def test_the_tiers_give_the_same_bytes(split):
+    tiers = ["device", "mmap"] + (["pinned"] if torch.cuda.is_available() else [])
+    banks = [ImageBank.from_split(split, SIZE, tier=tier) for tier in tiers]
+    order = np.array([11, 0, 4, 4])
+    for index in (slice(None), slice(2, 7), order, torch.from_numpy(order)):
+        first, *others = (bank.raw(index) for bank in banks)
+        assert first.shape[0] == len(range(12)[index] if isinstance(index, slice) else order)
+        assert all(torch.equal(first, other) for other in others)
+        first, *others = (bank.images(index) for bank in banks)
+        assert all(torch.equal(first, other) for other in others)
+
+
+@no_accelerator
+def test_pinned_needs_an_accelerator(split):
+    with pytest.raises(ReidError, match='tier="pinned" needs an accelerator'):
+        ImageBank.from_split(split, SIZE, tier="pinned")
+
+
+def test_an_unknown_tier(split):
+    with pytest.raises(ReidError, match='unknown tier "mmapp", did you mean "mmap"'):
+        ImageBank.from_split(split, SIZE, tier="mmapp")
+
+
+def test_the_tier_is_chosen_by_size(monkeypatch, split):
+    pages = {"SC_PHYS_PAGES": 1000, "SC_PAGE_SIZE": 10}  # a machine of 10,000 bytes
+    monkeypatch.setattr(os, "sysconf", pages.__getitem__)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2000, 4000))
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert [choose_tier(n, cpu) for n in (999, 4999, 5000)] == ["device", "device", "mmap"]
+    assert [choose_tier(n, cuda) for n in (999, 1000, 4999, 5000)] == [
+        "device",
+        "pinned",
+        "pinned",
+        "mmap",
+    ]
+    # 12 images of 480 bytes
+    assert ImageBank.from_split(split, SIZE).tier == "mmap"
+    assert ImageBank.from_split(split.head(10), SIZE).tier == "device"
+
+
+def bank_files() -> list:
+    return sorted((cache_dir() / "banks").glob("*"))
+
+
+def test_the_file_of_a_bank_is_used_again(split, tmp_path, monkeypatch):
+    monkeypatch.setenv("REIDLIB_CACHE", str(tmp_path / "cache"))
+    first = ImageBank.from_split(split, SIZE, tier="mmap").raw(slice(None))
+    (file,) = bank_files()
+    with monkeypatch.context() as patch:
+        patch.setattr(bank_module, "decode", lambda *_: pytest.fail("decoded again"))
+        again = ImageBank.from_split(split, SIZE, tier="mmap").raw(slice(None))
+    assert torch.equal(first, again)
+    # other images, another size, another box: another file
+    ImageBank.from_split(split.head(3), SIZE, tier="mmap")
+    ImageBank.from_split(split, (8, 4), tier="mmap")
+    ImageBank.from_split(split.assign(box=[(-1.0, -1.0, 1.0, 0.0)] * 12), SIZE, tier="mmap")
+    assert len(bank_files()) == 4
+    assert file in bank_files()
+
+
+def test_a_changed_image_is_decoded_again(split, tmp_path, draw, monkeypatch):
+    monkeypatch.setenv("REIDLIB_CACHE", str(tmp_path / "cache"))
+    ImageBank.from_split(split, SIZE, tier="mmap")
+    draw(tmp_path / "images" / "01.png", (50, 30), seed=99)
+    bank = ImageBank.from_split(split, SIZE, tier="mmap")
+    assert np.array_equal(bank.raw(slice(1, 2))[0], decode(split.path[1], SIZE).transpose(2, 0, 1))
+
+
+def test_a_failure_leaves_no_file_of_a_bank(split, tmp_path, monkeypatch):
+    monkeypatch.setenv("REIDLIB_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "images" / "07.png").write_bytes(b"nothing")
+    with pytest.raises(ReidError, match=r"07\.png does not decode"):
+        ImageBank.from_split(split, SIZE, tier="mmap")
+    assert bank_files() == []
+
+
+@pytest.mark.parametrize("name", ["04.jpg", "05.png"])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.97])
+@pytest.mark.parametrize("tier", ["device", "mmap"])
+def test_a_truncated_file_is_named(split, tmp_path, name, share, tier):
+    path = tmp_path / "images" / name
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ReidError, match=rf"images/{name} does not decode"):
+        ImageBank.from_split(split, SIZE, tier=tier)
+
+
+@pytest.mark.parametrize("tier", ["device", "mmap"])
+def test_a_missing_file_is_named(split, tmp_path, tier):
+    (tmp_path / "images" / "05.png").unlink()
+    with pytest.raises(ReidError, match=r"images/05\.png is not there"):
+        ImageBank.from_split(split, SIZE, tier=tier)
+
+
+@pytest.mark.parametrize(
+    "box",
+    [(0.0, -1.0, 0.0, 1.0), (0.5, -1.0, -0.5, 1.0), (1.2, -1.0, 1.5, 1.0), (1.0, 2.0), math.nan],
+)
+def test_a_box_that_holds_nothing_is_an_error(tmp_path, draw, box):
+    path = draw(tmp_path / "x.png")
+    with pytest.raises(ReidError, match=r"x\.png: its box .* holds nothing of the image"):
+        decode(str(path), SIZE, box)
+
+
+def test_an_empty_split():
+    empty = pd.DataFrame({"path": [], "pid": [], "cam": []})
+    with pytest.raises(ReidError, match="this split has no images"):
+        ImageBank.from_split(empty, SIZE)
+
+
+@pytest.mark.real_data
+def test_real_images_are_those_of_pil(market1501_root):
+    folder = market1501_root / "Market-1501-v15.09.15" / "query"
+    paths = [str(path) for path in sorted(folder.iterdir())[::100]]
+    bank = ImageBank.from_split(pd.DataFrame({"path": paths, "pid": 1, "cam": 1}), (96, 48))
+    for i, path in enumerate(paths):
+        with Image.open(path) as image:
+            small = image.resize((48, 96), Image.Resampling.BILINEAR)
+        assert np.array_equal(bank.raw(slice(i, i + 1))[0].permute(1, 2, 0), np.asarray(small))

@@ -1,0 +1,133 @@
+"""Batches: against a slow reference that knows only files, and against themselves."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from reidlib.data import augment
+from reidlib.data.bank import ImageBank
+from reidlib.data.batches import Batches
+from reidlib.data.sampler import IdentitySampler, generator
+from reidlib.geometry import compose, sample
+
+SIZE = (20, 10)
+OPTIONS = {"mirror": 0.5, "pad_crop": 3 / 20, "erasing": 0.5}
+
+
+@pytest.fixture
+def make(split):
+    """Batches of 3 identities x 2 images."""
+
+    def build(seed: int = 0, tier: str = "device", **options) -> Batches:
+        bank = ImageBank.from_split(split, SIZE, tier=tier)
+        return Batches(bank, IdentitySampler(bank.pid, 3, 2, seed=seed), **options)
+
+    return build
+
+
+def slow_image(path: str, shift: tuple[int, int], mirrored: bool, box: list[int]) -> np.ndarray:
+    """[3, H, W]: resize, normalise, pad with the mean colour, crop, mirror, erase."""
+    with Image.open(path) as file:
+        small = file.convert("RGB").resize((SIZE[1], SIZE[0]), Image.Resampling.BILINEAR)
+    pixels = (np.asarray(small) / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    pad = 3
+    padded = np.pad(pixels, ((pad, pad), (pad, pad), (0, 0)))
+    x, y = pad + shift[0], pad + shift[1]
+    crop = padded[y : y + SIZE[0], x : x + SIZE[1]]
+    crop = np.array(crop[:, ::-1] if mirrored else crop)
+    x0, y0, x1, y1 = box
+    crop[y0:y1, x0:x1] = 0
+    return crop.transpose(2, 0, 1)
+
+
+def test_a_batch_equals_the_slow_reference(make, split):
+    batches = make(**OPTIONS)
+    mirrored = shifts = erased = 0
+    for step in range(12):
+        batch = batches(step)
+        # the same draws, in the order that the stored runs rest on
+        rng = generator(0, 3, step)
+        flips = augment.mirror(6, rng, 0.5)[:, 0, 0] < 0
+        moves = augment.pad_crop(6, rng, SIZE, 3 / 20)[:, :, 2] * torch.tensor([5.0, 10.0])
+        boxes = augment.erase_boxes(6, rng, SIZE, 0.5)
+        for i, row in enumerate(batch.index.tolist()):
+            dx, dy = (round(v) for v in moves[i].tolist())
+            expected = slow_image(split.path[row], (dx, dy), bool(flips[i]), boxes[i].tolist())
+            np.testing.assert_allclose(batch.images[i], expected, atol=1e-4)
+            mirrored, shifts = mirrored + bool(flips[i]), shifts + bool(dx or dy)
+            erased += bool(boxes[i].any())
+    assert min(mirrored, shifts, erased) > 20
+
+
+def test_without_augmentation_the_images_are_the_banks(make):
+    batches = make(mirror=0.0)
+    batch = batches(3)
+    assert torch.equal(batch.images, batches.bank.images(batch.index))
+    assert torch.equal(batch.theta, torch.eye(2, 3).expand(6, 2, 3))
+    assert not torch.equal(make(mirror=1.0)(3).images, batch.images)
+
+
+def test_labels_and_cameras(make, split):
+    batches = make(**OPTIONS)
+    ids = sorted(set(split.pid))  # 3, 7, 9, 20
+    for step in range(6):
+        batch = batches(step)
+        rows = split.iloc[batch.index.numpy()]
+        assert batch.label.tolist() == [ids.index(pid) for pid in rows.pid]
+        assert batch.cam.tolist() == rows.cam.tolist()
+        assert batch.index.tolist() == batches.sampler(step).tolist()
+        assert batch.label.dtype == torch.int64
+
+
+def test_theta_says_how_each_image_was_read(make):
+    batches = make(mirror=0.5, pad_crop=3 / 20)
+    batch = batches(4)
+    again = sample(batches.bank.images(batch.index), batch.theta)
+    assert torch.equal(again, batch.images)
+    # first the shift, then the mirror: one theta of both
+    rng = generator(0, 3, 4)
+    mirror = augment.mirror(6, rng, 0.5)
+    shift = augment.pad_crop(6, rng, SIZE, 3 / 20)
+    torch.testing.assert_close(batch.theta, compose(shift, mirror))
+    assert not torch.allclose(batch.theta, compose(mirror, shift))
+
+
+def same(a, b) -> bool:
+    fields = ("images", "label", "cam", "index", "theta")
+    return all(torch.equal(getattr(a, name), getattr(b, name)) for name in fields)
+
+
+def test_a_batch_does_not_depend_on_the_batches_before_it(make):
+    fresh = make(**OPTIONS)(7)
+    used = make(**OPTIONS)
+    for step in range(7):
+        used(step)
+    torch.manual_seed(123)
+    assert same(used(7), fresh)
+    assert same(used(7), fresh)
+    assert not same(used(8), fresh)
+    assert not torch.equal(make(seed=1, **OPTIONS).draw(6, 7)[0], used.draw(6, 7)[0])
+
+
+def test_a_batch_does_not_depend_on_the_tier(make):
+    assert same(make(tier="mmap", **OPTIONS)(5), make(**OPTIONS)(5))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no accelerator")
+def test_a_batch_on_an_accelerator_is_that_of_the_cpu(split):
+    found = {}
+    for device, tier in (
+        ("cpu", "device"),
+        ("cuda", "device"),
+        ("cuda", "pinned"),
+        ("cuda", "mmap"),
+    ):
+        bank = ImageBank.from_split(split, SIZE, device, tier=tier)
+        batch = Batches(bank, IdentitySampler(bank.pid, 3, 2), **OPTIONS)(5)
+        assert batch.images.device.type == batch.theta.device.type == device
+        found[device, tier] = batch
+    first = found["cpu", "device"]
+    for batch in found.values():
+        assert torch.equal(batch.index.cpu(), first.index)
+        torch.testing.assert_close(batch.images.cpu(), first.images, atol=1e-4, rtol=0)

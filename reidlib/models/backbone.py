@@ -84,7 +84,7 @@ class Tiny(nn.Module):
         for i, (blocks, width) in enumerate(zip(self.BLOCKS, self.WIDTHS, strict=True)):
             stage = nn.Sequential()
             for block in range(blocks):
-                stride = 2 if block == 0 and i in (1, 2) else 1  # conv5 keeps its size
+                stride = 2 if block == 0 and i > 0 else 1
                 stage.append(Bottleneck(channels, width, width * self.EXPANSION, stride))
                 channels = width * self.EXPANSION
             self.add_module(f"layer{i + 1}", stage)
@@ -150,6 +150,8 @@ def build_backbone(name: str, weights: str | None = None, *, last_stride: int = 
         raise ReidError(f'unknown backbone "{name}"{nearest(name, BACKBONES)}')
     if last_stride not in (1, 2):
         raise ReidError(f"last_stride is {last_stride}, not 1 or 2")
+    if last_stride == 2 and name == "resnet50_m":
+        raise ReidError("resnet50_m dilates conv5 instead of striding: its last_stride is 1")
     make, cut, imagenet = BACKBONES[name]
     net = make()
     if weights is not None:

@@ -27,7 +27,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, OSError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0][:120]
+        reason = (str(error) or "it ends too soon").splitlines()[0][:120]
         raise ReidError(f"weights file {path} cannot be read ({reason})") from error
     except Exception as error:  # pickle errors have no common base
         raise ReidError(f"weights file {path} is not a plain dictionary of tensors") from error

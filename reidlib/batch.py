@@ -127,8 +127,11 @@ def _publish(part: Path, folder: Path, *, interrupted: bool) -> None:
     """Writes the executed notebook and its HTML, marked if it was cut off."""
     import nbformat
     from nbconvert import HTMLExporter
+    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
     notebook = nbformat.read(part, as_version=4)
+    for i, cell in enumerate(notebook.cells):  # of a progress bar only its last state stays
+        CoalesceStreamsPreprocessor().preprocess_cell(cell, {}, i)
     notebook.metadata.papermill["input_path"] = f"notebooks/{part.name}"
     notebook.metadata.papermill["output_path"] = part.name
     if interrupted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
 
 EMBEDDED_NOTE = "measured on embedded data (drawn people), not on a published dataset"
-COMMITTED = ("study",)  # profiles whose figures are committed: embedded people only
 
 
 class Report:
@@ -64,27 +63,43 @@ class Report:
 
         Raises ReidError if it would put real people into a committed folder.
         """
-        if self.profile.folder in COMMITTED and self.profile.dataset not in profiles.EMBEDDED:
+        import matplotlib.pyplot as plt
+
+        if (
+            self.profile.folder == profiles.COMMITTED
+            and self.profile.dataset not in profiles.EMBEDDED
+        ):
             raise ReidError(
                 f"figures/{self.profile.folder} is committed and may not show the real people of "
                 f"{self.profile.dataset}: use another profile"
             )
         for suffix in ("png", "svg"):
             buffer = io.BytesIO()
-            # a fixed date and salt make the same picture the same file
+            # no date and a fixed salt: the same picture is the same file
             meta = {"Date": None} if suffix == "svg" else {"Software": "reidlib"}
-            figure.savefig(buffer, format=suffix, dpi=150, bbox_inches="tight", metadata=meta)
+            with plt.rc_context({"svg.hashsalt": "reidlib"}):
+                figure.savefig(buffer, format=suffix, dpi=150, bbox_inches="tight", metadata=meta)
             atomic_write(self.figures / f"{self.notebook}_{name}.{suffix}", buffer.getvalue())
+        plt.close(figure)  # it is displayed once, as what its cell returns
         return figure
 
     def save(self, frame: pd.DataFrame, name: str) -> None:
-        """Writes a frame to ``reports/<profile>/tables/<notebook>_<name>.csv``."""
-        text = frame.to_csv(index=_has_index(frame))
-        atomic_write(self.tables / f"{self.notebook}_{name}.csv", text)
+        """Writes a frame to ``reports/<folder>/tables/<notebook>_<name>.csv``.
+
+        A profile that shares another's folder (``market1501_cpu``) adds its name: ``...-cpu.csv``.
+        """
+        shared = self.profile.name.removeprefix(self.profile.folder).lstrip("_")
+        name = f"{self.notebook}_{name}-{shared}" if shared else f"{self.notebook}_{name}"
+        text = frame.to_csv(index=_has_index(frame), float_format="%.6g")
+        atomic_write(self.tables / f"{name}.csv", text)
 
     def show(self, frame: pd.DataFrame, title: str, digits: int = 1) -> Styler:
         """A frame for display, under a title that says what it was measured on."""
         style = frame.style.set_caption(self.title(title)).format(precision=digits, na_rep="–")
+        words: list[Hashable] = [
+            column for column in frame.columns if frame[column].dtype.kind not in "fiub"
+        ]
+        style = style.set_properties(subset=words, **{"text-align": "left"})
         return style if _has_index(frame) else style.hide(axis="index")
 
     def table(self, frame: pd.DataFrame, name: str, title: str, digits: int = 1) -> Styler:

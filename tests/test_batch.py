@@ -28,6 +28,11 @@ KERNEL = {
     "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
     "language_info": {"name": "python"},
 }
+BAR = r"""
+import sys
+for i in range(3):
+    print(f"\rstep {i}", end="", file=sys.stderr, flush=True)
+"""
 BAD = """
 from reidlib.errors import ReidError
 raise ReidError("no folder of datasets is known: set REIDLIB_DATA")
@@ -55,7 +60,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (root / "notebooks" / "params" / "own.yaml").write_text(text)
     store(root, "00_good", GOOD)
     store(root, "10_bad", BAD, "print('never')")
-    store(root, "20_odd", "print('still runs')", "{}['some key']")
+    store(root, "20_odd", BAR, "print('still runs')", "{}['some key']")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batch, "root", lambda: root)
         patch.setattr(profile, "root", lambda: root)
@@ -97,6 +102,14 @@ def test_kernel_gets_parameters_and_a_clean_environment(
     assert lines[0] == "own {'steps': 3} 0.25 None notebooks"
     assert Path(lines[1]) == Path(sys.executable)
     assert Path(lines[2]) == Path("relative/data").absolute()
+
+
+def test_of_a_progress_bar_only_the_last_state_stays(
+    checkout: Path, outcomes: list[batch.Outcome]
+) -> None:
+    text = text_of(checkout / "reports" / "own" / "20_odd.ipynb")
+    assert "step 2" in text
+    assert "step 1" not in text
 
 
 def test_reports_are_whole(checkout: Path, outcomes: list[batch.Outcome]) -> None:

@@ -73,7 +73,9 @@ def match_cam(
             image = denormalise(images[i]).permute(1, 2, 0).cpu().numpy()
             show(axes[side, 2 * i], (255 * image).astype(np.uint8))
             show(axes[side, 2 * i + 1], show_cam_on_image(image, heat[i], use_rgb=True))
-        axes[side, 0].set_title(("query", "gallery")[side])
+        label = ("query", "gallery")[side]
+        axes[side, 0].text(-0.08, 0.5, label, rotation=90, ha="right", va="center",
+                           transform=axes[side, 0].transAxes)  # fmt: skip
     for i, caption in enumerate(captions or []):
-        axes[1, 2 * i].text(0, 1.02, caption, transform=axes[1, 2 * i].transAxes, fontsize="small")
+        axes[0, 2 * i].set_title(caption, fontsize="small")
     return figure

@@ -34,27 +34,27 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
 
 def cmc_curves(metrics: Mapping[str, Metrics], max_rank: int = 20) -> Figure:
     """Cumulative matching characteristic of one or several evaluations, in percent."""
-    figure, axis = plt.subplots(figsize=(5.6, 3.8), layout="constrained")
+    figure, axis = plt.subplots(figsize=(9, 3.8), layout="constrained")
     for name, value in metrics.items():
         ranks = np.arange(1, min(max_rank, len(value.cmc)) + 1)
         label = f"{name}: rank-1 {100 * value.rank(1):.1f}, mAP {100 * value.mAP:.1f}"
         axis.plot(ranks, 100 * value.cmc[: len(ranks)], "o-", ms=3, label=label)
     axis.set(title="CMC", xlabel="rank", ylabel="queries with a match (%)", ylim=(0, 101))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.legend(loc="lower right")
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return figure
 
 
 def time_shares(shares: Mapping[str, Mapping[str, float]]) -> Figure:
     """Where a training step's time went, one bar a run: data, forward, backward, optimiser."""
     frame = 100 * pd.DataFrame(shares).T
-    figure, axis = plt.subplots(figsize=(8, 0.8 + 0.5 * len(frame)), layout="constrained")
+    figure, axis = plt.subplots(figsize=(9, 1.2 + 0.5 * len(frame)), layout="constrained")
     frame.plot.barh(stacked=True, ax=axis, xlabel="share of a step (%)", xlim=(0, 100))
     for bars in axis.containers:
         axis.bar_label(bars, fmt="%.0f", label_type="center", color="white")  # type: ignore[arg-type]
     axis.set_title("Where the time went")
     axis.grid(False)
-    axis.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.45), frameon=False)
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return figure
 
 

@@ -61,8 +61,9 @@ def statistics(dataset: Dataset) -> Figure:
     cameras = {name: table.groupby("pid").cam.nunique() for name, table in tables.items()}
     seen = 100 * pd.DataFrame({k: v.value_counts(normalize=True) for k, v in cameras.items()})
     counts.plot.bar(ax=axes[0], rot=0, xlabel="camera", ylabel="images", title="Images by camera")
-    sns.ecdfplot(images, ax=axes[1], stat="percent")
-    axes[1].set(title="Images of an identity, at most", xlabel="images", ylabel="identities (%)")
+    long = pd.concat(images, names=["split"]).rename("images").reset_index()
+    sns.histplot(long, x="images", hue="split", multiple="dodge", bins=12, shrink=0.9, ax=axes[1])
+    axes[1].set(title="Images of an identity", ylabel="identities")
     seen.sort_index().plot.bar(ax=axes[2], rot=0, xlabel="cameras", ylabel="identities (%)")
     axes[2].set_title("Cameras that saw an identity")
     for axis in axes:

@@ -30,15 +30,15 @@ def ranked_lists(
     rows = []
     for row, position in zip(allowed, queries, strict=True):
         query = dataset.query.iloc[position]
-        tiles = [framed(decode(query.path, TILE, query.get("box")), rgb(QUERY)), None]
+        tiles = [framed(decode(query.path, TILE, query.get("box")), rgb(QUERY))]
         order = row.argsort(stable=True)[:top]
         for i in order[row[order] < torch.inf].tolist():
             colour = RIGHT if gallery.pid.iloc[i] == query.pid else WRONG
             tiles.append(framed(decode(gallery.path.iloc[i], TILE, boxes[i]), rgb(colour)))
         rows.append(tiles)
-    figure, axes = plt.subplots(figsize=((top + 2) * 0.75, len(rows) * 1.42), layout="constrained")
+    figure, axes = plt.subplots(figsize=((top + 1) * 0.75, len(rows) * 1.42), layout="constrained")
     show(axes, mosaic(rows))
-    axes.set_title("query  |  nearest gallery images (green: same identity, red: another)")
+    axes.set_title("Query (black) and nearest gallery images (green: same identity, red: another)")
     return figure
 
 

@@ -24,7 +24,6 @@ def use_style() -> None:
             "axes.titlelocation": "left",
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "svg.hashsalt": "reidlib",  # the same figure is the same file
         }
     )
 

@@ -1,0 +1,92 @@
+"""A notebook's session: files in their places, rows beside published values, nobody real shown."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from reidlib import report as report_module
+from reidlib.errors import ReidError
+from reidlib.recipe import Recipe, departures
+from reidlib.recipes import baseline
+from reidlib.report import Report
+
+OVERRIDES = {
+    "data_options": {"train_ids": 8, "test_ids": 6, "cameras": 2, "images": 3},
+    "size": (64, 32),
+    "steps": 2,
+    "seeds": (0, 1),
+    "ids_per_batch": 4,
+    "images_per_id": 2,
+}
+
+
+@pytest.fixture
+def report(tmp_path, monkeypatch) -> Report:
+    report = Report("00_quickstart", "smoke", OVERRIDES)
+    report.figures, report.tables = tmp_path / "figures", tmp_path / "tables"
+    return report
+
+
+def test_figures_are_saved_twice_and_are_the_same_file_each_time(report):
+    contents = []
+    for _ in range(2):
+        figure, axis = plt.subplots()
+        axis.plot([1, 2, 3])
+        assert report.figure(figure, "line") is figure
+        contents.append([(report.figures / f"00_quickstart_line.{s}").read_bytes() for s in
+                         ("png", "svg")])  # fmt: skip
+        plt.close(figure)
+    assert contents[0] == contents[1]
+    assert contents[0][0].startswith(b"\x89PNG")
+
+
+def test_a_committed_folder_never_shows_real_people(report, monkeypatch):
+    profile = report.profile
+    object.__setattr__(profile, "folder", "study")
+    object.__setattr__(profile, "dataset", "market1501")
+    with pytest.raises(ReidError, match="may not show the real people of market1501"):
+        report.figure(plt.figure(), "people")
+
+
+def test_tables_are_csv_and_their_title_says_embedded(report):
+    frame = pd.DataFrame({"row": ["a"], "mean": [1.25], "sd": [np.nan]})
+    html = report.table(frame, "numbers", "Numbers").to_html()
+    assert "Numbers (measured on embedded data (drawn people), not on a published dataset" in html
+    assert "–" in html
+    read = pd.read_csv(report.tables / "00_quickstart_numbers.csv")
+    pd.testing.assert_frame_equal(read, frame)
+
+
+def test_reproduce_sets_seeds_beside_the_published_value(report):
+    rows = {
+        "f_g w/o f_s (Baseline)": baseline.SCRATCH,
+        "not printed": baseline.SCRATCH.but(lr=1e-4),
+    }
+    tidy = report.reproduce(rows, published="vcn_table3", published_dataset="market1501")
+    assert tidy.row.tolist() == ["f_g w/o f_s (Baseline)"] * 2 + ["not printed"] * 2
+    assert tidy.metric.tolist() == ["rank1", "mAP"] * 2
+    assert tidy.published[:2].tolist() == [94.0, 85.3]  # as printed in VCN's Table 3
+    assert tidy.published[2:].isna().all()
+    assert (tidy.n == 2).all()
+    first = tidy.iloc[0]
+    runs = [report.fit(baseline.SCRATCH, seed) for seed in (0, 1)]
+    values = [100 * run.metrics.rank(1) for run in runs]
+    assert first["mean"] == pytest.approx(np.mean(values))
+    assert first["sd"] == pytest.approx(np.std(values, ddof=1))
+    assert first.runs == f"{runs[0].fingerprint} {runs[1].fingerprint}"
+    assert "backbone tiny (resnet50)" in first.differs
+    assert first.measured_on == "synthetic"
+    assert first.protocol == "market1501"
+
+
+def test_an_unknown_published_table_names_the_nearest(report):
+    with pytest.raises(ReidError, match='did you mean "vcn_table3"'):
+        report_module._published("vcn_tabel3", None)
+
+
+def test_departures():
+    paper = Recipe(lr=1e-3, size=(384, 128)).but(margin=0.6)
+    assert departures(paper.but(seed=3), paper) == ""
+    own = paper.but(margin=0.3, size=(96, 48), steps=300, weights=None)
+    assert departures(own, paper) == "margin 0.3 (0.6), size 96x48 (384x128), steps 300 (none)"

@@ -118,6 +118,8 @@ def _built(name: str, values: dict[str, Any], file: str) -> Profile:
     for key in ("title", "dataset", "seeds"):
         if key not in values:
             raise ReidError(f"{file} has no {key}: add a line {key}: {_RANGES[key][1]}")
+    if values.get("weights") not in (None, "imagenet"):
+        values["weights"] = str(root() / values["weights"])  # relative to the checkout
     profile = Profile(name=name, **{"folder": name, **values})
     if profile.steps is not None and profile.length != 1:
         raise ReidError(

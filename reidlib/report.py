@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +127,8 @@ class Report:
         paper: the published settings, if the row's recipe departs from them itself.
         Returns one row for each row and metric, values in percent: row, metric, published,
         published_on, measured_on, mean, sd (NaN for one seed), n, protocol, differs (from the
-        published settings), seconds (of training, mean), device, commit, data, runs.
+        published settings), seconds (of training, mean), device, commit, data, runs,
+        recipe (of the first seed, what differs from the defaults).
         """
         printed = _published(published, published_dataset)
         result = []
@@ -153,6 +155,7 @@ class Report:
                         "commit": runs[0].info["commit"],
                         "data": on.fingerprint,
                         "runs": " ".join(run.fingerprint for run in runs),
+                        "recipe": json.dumps(runs[0].recipe.canonical(), sort_keys=True),
                     }
                 )
         return pd.DataFrame(result)

@@ -17,7 +17,7 @@ from tqdm import tqdm
 import reidlib
 from reidlib import models
 from reidlib.checkpoint import load_checkpoint, save_checkpoint, save_weights
-from reidlib.data.bank import ImageBank
+from reidlib.data.bank import ImageBank, Tier
 from reidlib.data.batches import Batches
 from reidlib.data.sampler import IdentitySampler
 from reidlib.errors import ReidError
@@ -58,13 +58,15 @@ def fit(
     device: str | torch.device | None = None,
     resume: bool = True,
     store: Path | None = None,
+    tier: Tier | None = None,
     checkpoint_seconds: float = 60.0,
     progress: bool = True,
 ) -> Run:
     """The run of a recipe: returned if it is complete, resumed if it was cut off, else trained.
 
     resume: ``False`` trains again whatever is stored. store: the run store, default
-    ``REIDLIB_RUNS``. Raises ReidError, and keeps the last good state, if the loss is not finite.
+    ``REIDLIB_RUNS``. tier: where the images lie, default by size (see ``ImageBank``).
+    Raises ReidError, and keeps the last good state, if the loss is not finite.
     A run that was cut off at any step ends, on the CPU, with weights equal bit for bit to an
     undisturbed one, because a batch is a function of (seed, step).
     """
@@ -79,7 +81,7 @@ def fit(
     write_recipe(run)
 
     dataset = recipe.load_dataset()
-    bank = ImageBank.from_split(dataset.train, recipe.size, device)
+    bank = ImageBank.from_split(dataset.train, recipe.size, device, tier=tier)
     sampler = IdentitySampler(
         bank.pid, recipe.ids_per_batch, recipe.images_per_id, seed=recipe.seed
     )

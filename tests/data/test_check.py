@@ -92,6 +92,13 @@ def test_ids_in_training_and_test(root, capsys):
     assert "PROBLEM  1 ids stand in training and in test: [2]" in text
 
 
+def test_only_persons_count_as_overlap(root):
+    dataset = market1501.load(root)
+    mixed = dataset.gallery.assign(pid=[-1, 0, 9])
+    assert check.overlap(dataset.but(train=mixed, gallery=mixed)) == [9]
+    assert check.overlap(dataset) == []
+
+
 def test_damaged_files_of_any_kind_are_reported_up_to_a_limit(tmp_path):
     good = np.random.default_rng(0).integers(0, 256, (20, 10, 3), np.uint8)
     paths = []

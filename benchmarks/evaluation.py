@@ -87,12 +87,12 @@ def scale() -> None:
 
 
 def market(root: str) -> None:
-    import reidlib
+    from reidlib.data import ImageBank, load
 
-    data = reidlib.data.load("market1501", root)
+    data = load("market1501", root)
     sides = []
     for split in (data.query, data.gallery):
-        bank = reidlib.data.ImageBank.from_split(split, (32, 16))
+        bank = ImageBank.from_split(split, (32, 16))
         pixels = bank.images(slice(0, len(bank))).reshape(len(bank), 3, 8, 4, 4, 4)
         sides.append(torch.nn.functional.normalize(pixels.mean((3, 5)).flatten(1)))
     query, gallery = sides

@@ -71,7 +71,9 @@ def market_labels(num_gallery: int, seed: int = 0) -> dict[str, np.ndarray]:
 
 def torchreid(task: str, arrays: dict[str, np.ndarray]) -> tuple[dict[str, Any], np.ndarray]:
     """Runs benchmarks/peer_torchreid.py on the same inputs: what it measured and its result."""
-    python = os.environ.get("REIDLIB_PEERS", str(HERE / ".peers" / "bin" / "python"))
+    python = os.environ.get(
+        "REIDLIB_PEERS", str(HERE.parent / "build" / "peers" / "bin" / "python")
+    )
     if not Path(python).is_file():
         sys.exit(f"no {python}: make the environment that benchmarks/README.md describes")
     with tempfile.TemporaryDirectory() as folder:

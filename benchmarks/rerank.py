@@ -78,13 +78,13 @@ def generated() -> tuple[torch.Tensor, dict[str, np.ndarray]]:
 
 
 def market(root: str) -> tuple[torch.Tensor, dict[str, np.ndarray]]:
-    import reidlib
+    from reidlib.data import ImageBank, load
 
-    data = reidlib.data.load("market1501", root)
+    data = load("market1501", root)
     gallery = data.gallery[data.gallery.pid != -1]
     sides = []
     for split in (data.query, gallery):
-        bank = reidlib.data.ImageBank.from_split(split, (32, 16))
+        bank = ImageBank.from_split(split, (32, 16))
         pixels = bank.images(slice(0, len(bank))).reshape(len(bank), 3, 16, 2, 8, 2)
         sides.append(torch.nn.functional.normalize(pixels.mean((3, 5)).flatten(1)))
     names = (("q", data.query), ("g", gallery))

@@ -42,8 +42,9 @@ def k_reciprocal(
     if k2 > 1:
         weights = mean_of_rows(weights, near[:, :k2])
     for rows, shared in sum_of_minima(weights, len(query)):
-        jaccard = 1 - shared / (2 - shared)  # Eq. 10: the sums of minima and maxima add up to 2
-        result[rows] += torch.from_numpy(jaccard * (1 - lambda_)).to(result.device)
+        jaccard = np.divide(shared, 2 - shared, out=shared)  # Eq. 10: minima and maxima sum to 2
+        jaccard = np.subtract(1, jaccard, out=jaccard)
+        result[rows] += torch.from_numpy(jaccard).to(result.device).mul_(1 - lambda_)
     return result
 
 
@@ -94,14 +95,15 @@ def _nearest(
     """
     number = len(features)
     k = min(k, number)
-    square = features.square().sum(1)
+    square = features.square().sum(1, keepdim=True)
+    left = torch.cat([features, torch.ones_like(square)], 1)
+    right = torch.cat([features * -2, square], 1)  # left @ right.T + square: squared distances
     result = features.new_empty(num_query, number - num_query)
     nearest, largest = [], []
     step = max(1, BLOCK // number)
     for start in range(0, number, step):
-        rows = features[start : start + step]
-        own = square[start : start + step, None]
-        block = torch.addmm(square, rows, features.T, alpha=-2)  # + own: the squared distance
+        own = square[start : start + step]
+        block = left[start : start + step] @ right.T
         value, index = block.topk(k, dim=1, largest=False)
         order = index.argsort(dim=1)
         again = value.gather(1, order).argsort(dim=1, stable=True)
@@ -109,8 +111,9 @@ def _nearest(
         scale = (block.amax(1, keepdim=True) + own).clamp_(min=torch.finfo(block.dtype).tiny)
         largest.append(scale[:, 0])
         if start < num_query:
-            part = (block[: num_query - start, num_query:] + own[: num_query - start]).clamp_(min=0)
-            result[start : start + len(part)] = part.mul_(lambda_ / scale[: len(part)])
+            own, scale = own[: num_query - start], scale[: num_query - start]
+            part = (block[: len(own), num_query:] + own).clamp_(min=0)
+            result[start : start + len(own)] = part.mul_(lambda_ / scale)
     return result, torch.cat(nearest).cpu().numpy(), torch.cat(largest).cpu().numpy()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-CELLS = 2**20  # what is unfolded at once
+CELLS = 2**17  # what is unfolded at once: what fits a cache
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def mean_of_rows(rows: Rows, members: np.ndarray) -> Rows:
 def sum_of_minima(rows: Rows, num_query: int) -> Iterator[tuple[slice, np.ndarray]]:
     """What each of the first ``num_query`` rows shares with each of the others.
 
-    Yields (rows of the query, [B,G]): the sums over the columns of min(query value, gallery
+    Yields (rows of the query, [B,G] float32): the sums over the columns of min(query value, gallery
     value). By an inverted index: only pairs with a common column are touched (paper, Sec. 3.4).
     """
     num_gallery = len(rows.start) - 1 - num_query
@@ -87,4 +87,4 @@ def sum_of_minima(rows: Rows, num_query: int) -> Iterator[tuple[slice, np.ndarra
         least = np.minimum(value[found], np.repeat(rows.value[entries], number))
         size = some.stop - some.start
         shared = np.bincount(owner * num_gallery + image[found], least, size * num_gallery)
-        yield some, shared.reshape(size, num_gallery)
+        yield some, shared.reshape(size, num_gallery).astype(np.float32)

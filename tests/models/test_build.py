@@ -82,7 +82,7 @@ def test_accuracy_counts_right_rows():
 
 def test_classifiers_start_small_and_parameters_are_counted():
     layer = init_classifier(nn.Linear(400, 300))
-    assert float(layer.weight.std()) == pytest.approx(1e-3, rel=0.02)
+    assert layer.weight.std().item() == pytest.approx(1e-3, rel=0.02)
     assert not layer.bias.any()
     assert init_classifier(nn.Linear(4, 3, bias=False)).bias is None
     assert count_parameters(layer) == 400 * 300 + 300

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from reidlib.errors import ReidError
+from reidlib.models.base import Encoding, ReIDModel
 
 if TYPE_CHECKING:
     from reidlib.data.bank import ImageBank
-    from reidlib.models.base import ReIDModel
 
-Encoding = dict[str, Tensor]
 BLOCK = 2**26  # distances held at once: 256 MB of float32
 
 
@@ -65,11 +65,23 @@ def encode_split(
 
 def distance_blocks(model: ReIDModel, query: Encoding, gallery: Encoding) -> Iterator[Tensor]:
     """Row blocks [B,G] of ``model.distance``, as many rows as make 256 MB."""
+    if type(model).distance is ReIDModel.distance:
+        yield from cosine_blocks(query["feature"], gallery["feature"])
+        return
     step = max(1, BLOCK // max(length(gallery), 1))
     for start in range(0, length(query), step):
         with evaluating(model):
             block = model.distance(take(query, slice(start, start + step)), gallery)
         yield block
+
+
+def cosine_blocks(query: Tensor, gallery: Tensor) -> Iterator[Tensor]:
+    """Row blocks [B,G] of 1 - cosine, the default distance; features are normalised only once."""
+    query, right = F.normalize(query.detach()), F.normalize(gallery.detach()).T
+    one = torch.ones((), dtype=right.dtype, device=right.device)
+    for rows in query.split(max(1, BLOCK // max(right.shape[1], 1))):
+        block = rows @ right
+        yield torch.sub(one, block, out=block)
 
 
 def pool_tracklets(encoding: Encoding, split: pd.DataFrame) -> tuple[Encoding, pd.DataFrame]:

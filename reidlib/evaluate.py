@@ -16,6 +16,7 @@ from reidlib import rerank as reranking
 from reidlib.compare import Comparison, compare
 from reidlib.encode import (
     Encoding,
+    cosine_blocks,
     device_of,
     distance_blocks,
     encode_split,
@@ -24,6 +25,7 @@ from reidlib.encode import (
 )
 from reidlib.errors import ReidError, nearest
 from reidlib.metrics import Metrics, score
+from reidlib.models.base import ReIDModel
 from reidlib.ranking import PROTOCOLS
 from reidlib.single_shot import single_shot_cmc
 from reidlib.verification import tpr_at_fpr
@@ -31,7 +33,6 @@ from reidlib.verification import tpr_at_fpr
 if TYPE_CHECKING:
     from reidlib.data.bank import ImageBank
     from reidlib.data.dataset import Dataset
-    from reidlib.models.base import ReIDModel
 
 __all__ = [
     "Comparison",
@@ -134,15 +135,12 @@ def distances(
         if aqe is not None:
             a = reranking.average_query_expansion(a, b, k=aqe)
         if not rerank and rerank != {}:
-            step = max(1, reranking.BLOCK // max(len(b), 1))
-            return (1 - rows @ b.T for rows in a.split(step))
+            return cosine_blocks(a, b)
         options = dict(rerank) if isinstance(rerank, Mapping) else {}
         return reranking.k_reciprocal(a, b, **options)  # type: ignore[arg-type]
 
 
 def _features(model: ReIDModel, encoding: Encoding) -> Tensor:
-    from reidlib.models.base import ReIDModel
-
     features = getattr(model, "rerank_features", None)
     if callable(features):
         return F.normalize(features(encoding))

@@ -53,7 +53,10 @@ def test_evaluate_is_score_of_the_distances(monkeypatch):
     expected = score(cosine, *labels)
     pd.testing.assert_frame_equal(result.per_query, expected.per_query)
     monkeypatch.setattr("reidlib.encode.BLOCK", 40)
-    assert len(list(distance_blocks(model, a, b))) == 3
+    blocks = list(distance_blocks(model, a, b))
+    assert len(blocks) == 3
+    torch.testing.assert_close(torch.cat(blocks), cosine, rtol=0, atol=1e-6)
+    assert len(list(distance_blocks(Pairwise(), a, b))) == 3
     assert evaluate(model, dataset, **banks).as_dict() == result.as_dict()
     partial = evaluate(model, dataset, protocol="partial", **banks)
     assert partial.as_dict() == score(cosine, *labels, protocol="partial").as_dict()

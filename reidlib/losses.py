@@ -27,7 +27,8 @@ def batch_hard_triplet(feature: Tensor, label: Tensor, margin: float | None = 0.
     """
     distance = pairwise_euclidean(feature, feature)
     same = label.unsqueeze(0) == label.unsqueeze(1)
-    hardest_positive = distance.masked_fill(~same, 0.0).amax(1)  # max_p D(a, p)
+    other = same & ~torch.eye(len(label), dtype=torch.bool, device=label.device)
+    hardest_positive = distance.masked_fill(~other, 0.0).amax(1)  # max_p D(a, p)
     hardest_negative = distance.masked_fill(same, torch.inf).amin(1)  # min_n D(a, n)
     gap = hardest_positive - hardest_negative
     return F.softplus(gap).mean() if margin is None else F.relu(margin + gap).mean()

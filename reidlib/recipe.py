@@ -36,8 +36,15 @@ class Recipe:
     ids_per_batch: int = 16  # P
     images_per_id: int = 4  # K
     mirror: float = 0.5  # probability
-    pad_crop: float = 10 / 256  # padding as a share of the height
+    pad_crop: float = 10 / 256  # padding (with the mean colour) as a share of the height
     erasing: float = 0.0  # probability of random erasing
+    shifting: float = 0.0  # probability of random shifting (RMGL III-D)
+    shifting_options: Mapping[str, float] = field(
+        default_factory=dict
+    )  # p_crop, crop, height, width
+    crop_resize_shift: bool = False  # RMGL's "RCRS" instead
+    jitter: float = 0.0  # strength of colour jitter, 0 to 1
+    camera_balanced: bool = False  # an identity's K images from as many cameras as there are
     optimizer: Literal["adam", "sgd"] = "adam"
     lr: float = 3.5e-4
     momentum: float = 0.9  # of sgd
@@ -60,9 +67,14 @@ class Recipe:
         checked = models.check_options(self.model, dict(self.options))
         object.__setattr__(self, "options", checked)
         object.__setattr__(self, "data_options", frozen(self.data_options))
-        for name in ("ids_per_batch", "images_per_id", "epochs"):
-            if getattr(self, name) <= 0:
-                raise ReidError(f"recipe: {name} is {getattr(self, name)}, not above 0")
+        for name in ("ids_per_batch", "images_per_id", "epochs", "lr"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ReidError(f"recipe: {name} is {getattr(self, name)}, not above 0 and finite")
+        for name in ("mirror", "erasing", "shifting", "jitter"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ReidError(f"recipe: {name} is {getattr(self, name)}, not a probability")
+        if self.seed < 0:
+            raise ReidError(f"recipe: seed is {self.seed}, not at least 0")
         if self.steps is not None and self.steps < 1:
             raise ReidError(f"recipe: steps is {self.steps}, not at least 1 (or None)")
         if self.warmup > self.epochs:

@@ -52,6 +52,28 @@ def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.Adam(parameters, recipe.lr, weight_decay=recipe.weight_decay)
 
 
+def build_batches(recipe: Recipe, bank: ImageBank) -> Batches:
+    """The recipe's batches out of a bank of training images."""
+    sampler = IdentitySampler(
+        bank.pid,
+        recipe.ids_per_batch,
+        recipe.images_per_id,
+        seed=recipe.seed,
+        cam=bank.cam if recipe.camera_balanced else None,
+    )
+    return Batches(
+        bank,
+        sampler,
+        mirror=recipe.mirror,
+        pad_crop=recipe.pad_crop,
+        erasing=recipe.erasing,
+        shifting=recipe.shifting,
+        shifting_options=recipe.shifting_options,
+        crop_resize_shift=recipe.crop_resize_shift,
+        jitter=recipe.jitter,
+    )
+
+
 def fit(
     recipe: Recipe,
     *,
@@ -82,12 +104,8 @@ def fit(
 
     dataset = recipe.load_dataset()
     bank = ImageBank.from_split(dataset.train, recipe.size, device, tier=tier)
-    sampler = IdentitySampler(
-        bank.pid, recipe.ids_per_batch, recipe.images_per_id, seed=recipe.seed
-    )
-    batches = Batches(
-        bank, sampler, mirror=recipe.mirror, pad_crop=recipe.pad_crop, erasing=recipe.erasing
-    )
+    batches = build_batches(recipe, bank)
+    sampler = batches.sampler
     model = build_model(recipe, dataset.num_ids)
     model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = build_optimizer(recipe, model)

@@ -35,6 +35,9 @@ def test_but_sets_fields_and_model_options():
         ({"steps": 0}, "steps is 0"),
         ({"ids_per_batch": 0}, "ids_per_batch is 0"),
         ({"warmup": 200.0}, "warmup is 200"),
+        ({"seed": -1}, "seed is -1"),
+        ({"lr": float("nan")}, "lr is nan"),
+        ({"mirror": 1.5}, "not a probability"),
     ],
 )
 def test_but_is_strict(change, message):
@@ -52,7 +55,9 @@ def test_defaults_are_part_of_the_format():
     assert str(Recipe()) == (
         "Recipe(model='baseline', options={}, dataset='synthetic', data_options={}, "
         "backbone='resnet50', weights=None, size=(256, 128), ids_per_batch=16, images_per_id=4, "
-        "mirror=0.5, pad_crop=0.0390625, erasing=0.0, optimizer='adam', lr=0.00035, momentum=0.9, "
+        "mirror=0.5, pad_crop=0.0390625, erasing=0.0, shifting=0.0, shifting_options={}, "
+        "crop_resize_shift=False, jitter=0.0, camera_balanced=False, optimizer='adam', "
+        "lr=0.00035, momentum=0.9, "
         "weight_decay=0.0005, epochs=120.0, steps=None, warmup=10.0, warmup_start=0.01, "
         "schedule='step', milestones=(40.0, 70.0), gamma=0.1, precision='auto', seed=0)"
     )

@@ -136,6 +136,10 @@ class ImageBank:
     def __len__(self) -> int:
         return int(self._data.shape[0])
 
+    def bytes(self) -> np.ndarray:
+        """All images, uint8 [N, 3, H, W], in memory or mapped from the file; not to be written."""
+        return self._data if isinstance(self._data, np.ndarray) else self._data.cpu().numpy()
+
     def raw(self, index: Tensor | np.ndarray | slice) -> Tensor:
         """uint8 [n, 3, H, W] on the bank's device."""
         if isinstance(self._data, np.ndarray):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,11 @@ from torch import Tensor
 
 from reidlib.data import augment
 from reidlib.data.bank import ImageBank
+from reidlib.data.colour import apply_colour, colour_matrices
+from reidlib.data.read import fill_around, read
 from reidlib.data.sampler import IdentitySampler, generator
-from reidlib.geometry import compose, sample
+from reidlib.errors import ReidError, nearest
+from reidlib.geometry import compose
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,13 @@ class Batch:
 
 
 class Batches:
-    """``batches(step)`` is the batch of that step, and of no other state."""
+    """``batches(step)`` is the batch of that step, and of no other state.
+
+    mirror, erasing, shifting: probabilities. pad_crop: padding as a share of the height. shifting
+    is RMGL's, with ``shifting_options`` (see ``augment.random_shift``); crop_resize_shift is the
+    variant it is compared with. jitter: strength of brightness, contrast and saturation, a quarter
+    of it for hue.
+    """
 
     def __init__(
         self,
@@ -37,9 +47,21 @@ class Batches:
         mirror: float = 0.5,
         pad_crop: float = 0.0,
         erasing: float = 0.0,
+        shifting: float = 0.0,
+        shifting_options: Mapping[str, float] | None = None,
+        crop_resize_shift: bool = False,
+        jitter: float = 0.0,
     ) -> None:
+        if shifting and crop_resize_shift:
+            raise ReidError("shifting and crop_resize_shift exclude each other: set one")
+        known = {"p_crop", "crop", "height", "width"}
+        for key in shifting_options or {}:
+            if key not in known:
+                raise ReidError(f'shifting has no option "{key}"{nearest(key, known)}')
         self.bank, self.sampler = bank, sampler
         self.mirror, self.pad_crop, self.erasing = mirror, pad_crop, erasing
+        self.shifting, self.crop_resize_shift, self.jitter = shifting, crop_resize_shift, jitter
+        self.shifting_options = dict(shifting_options or {})
         self._label = torch.from_numpy(np.searchsorted(sampler.ids, bank.pid))
         self._cam = torch.from_numpy(bank.cam)
 
@@ -47,26 +69,45 @@ class Batches:
         """The batch of ``step`` (0, 1, ...) on the bank's device."""
         device = self.bank.device
         index = torch.from_numpy(self.sampler(step))
-        theta, boxes = self.draw(len(index), step)
-        images = self.bank.images(index)
-        theta = theta.to(device, non_blocking=True)
-        if self.mirror or self.pad_crop:
-            images = sample(images, theta)  # outside of the image: the mean colour
+        n = len(index)
+        theta, boxes = self.draw(n, step)
+        placed = self.place(n, step)
+        if placed is None and not (self.mirror or self.pad_crop):
+            images = self.bank.images(index)
+        else:
+            images = read(self.bank, index, theta, placed)
+        if self.jitter:
+            j = self.jitter
+            jitter = colour_matrices(n, generator(self.sampler.seed, 5, step), j, j, j, j / 4)
+            images = apply_colour(images, *jitter)
+            if placed is not None:  # what surrounds the patch keeps its grey
+                images = fill_around(images, placed.window)
         if boxes is not None:
             images = augment.erase(images, boxes.to(device, non_blocking=True))
+        if placed is not None:
+            theta = compose(theta, placed.theta)
         return Batch(
             images=images,
             label=self._label[index].to(device, non_blocking=True),
             cam=self._cam[index].to(device, non_blocking=True),
             index=index.to(device, non_blocking=True),
-            theta=theta,
+            theta=theta.to(device, non_blocking=True),
         )
 
     def draw(self, n: int, step: int) -> tuple[Tensor, Tensor | None]:
-        """What augmentation does at ``step``: thetas [n, 2, 3], boxes to erase [n, 4] or None."""
+        """What mirror, crop and erasing do at ``step``: thetas [n, 2, 3], boxes [n, 4] or None."""
         rng, size = generator(self.sampler.seed, 3, step), self.bank.size
         theta = augment.mirror(n, rng, self.mirror)
         if self.pad_crop:
             theta = compose(augment.pad_crop(n, rng, size, self.pad_crop), theta)
         boxes = augment.erase_boxes(n, rng, size, self.erasing) if self.erasing else None
         return theta, boxes
+
+    def place(self, n: int, step: int) -> augment.Placed | None:
+        """Where shifting puts the images at ``step``, after all else that moves them."""
+        rng, size = generator(self.sampler.seed, 4, step), self.bank.size
+        if self.crop_resize_shift:
+            return augment.crop_resize_shift(n, rng, size)
+        if self.shifting:
+            return augment.random_shift(n, rng, size, self.shifting, **self.shifting_options)
+        return None

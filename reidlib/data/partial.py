@@ -8,31 +8,18 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from reidlib.data.augment import SIDES, Side, keep_boxes
 from reidlib.data.dataset import Dataset
 from reidlib.errors import ReidError
 
-SIDES = ("top", "bottom", "left", "right")
-Side = Literal["any", "top", "bottom", "left", "right"]
+Box = tuple[float, float, float, float]
 
 
-def partial_boxes(
-    n: int, *, ratio: tuple[float, float], side: Side, seed: int
-) -> list[tuple[float, float, float, float]]:
+def partial_boxes(n: int, *, ratio: tuple[float, float], side: Side, seed: int) -> list[Box]:
     """``n`` boxes that keep a share drawn from U(ratio) of the image; the rest is removed from
     one ``side`` (``"any"``: one of the four, each as likely)."""
-    rng = np.random.default_rng([seed, 0x9A27])
-    shares = ratio[0] + (ratio[1] - ratio[0]) * rng.random(n)
-    sides = [SIDES[i] for i in rng.integers(0, 4, n)] if side == "any" else [side] * n
-    boxes = []
-    for share, removed in zip(2 * shares, sides, strict=True):
-        box = {
-            "top": (-1.0, 1.0 - share, 1.0, 1.0),
-            "bottom": (-1.0, -1.0, 1.0, share - 1.0),
-            "left": (1.0 - share, -1.0, 1.0, 1.0),
-            "right": (-1.0, -1.0, share - 1.0, 1.0),
-        }[removed]
-        boxes.append(tuple(float(value) for value in box))
-    return boxes  # type: ignore[return-value]
+    boxes = keep_boxes(n, np.random.default_rng([seed, 0x9A27]), ratio, side)
+    return [(x0, y0, x1, y1) for x0, y0, x1, y1 in boxes.tolist()]
 
 
 def make_partial(

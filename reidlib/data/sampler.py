@@ -21,10 +21,16 @@ class IdentitySampler:
     Identities come in rounds: a round is a shuffle of all of them, cut into batches of P, so that
     no batch holds an identity twice; the fewer than P left over sit out that round. An identity's
     K images are drawn without replacement; one with fewer than K images shows all, some repeatedly.
+    With ``cam`` [N] given, they come from as many of its cameras as there are, in turns.
     """
 
     def __init__(
-        self, pid: np.ndarray, ids_per_batch: int, images_per_id: int, seed: int = 0
+        self,
+        pid: np.ndarray,
+        ids_per_batch: int,
+        images_per_id: int,
+        seed: int = 0,
+        cam: np.ndarray | None = None,
     ) -> None:
         self.ids, counts = np.unique(pid, return_counts=True)
         if len(self.ids) < ids_per_batch:
@@ -34,6 +40,7 @@ class IdentitySampler:
             )
         order = np.argsort(pid, kind="stable")
         self._images = np.split(order, np.cumsum(counts)[:-1])
+        self._cam = cam
         self.ids_per_batch, self.images_per_id, self.seed = ids_per_batch, images_per_id, seed
         self.batches_per_round = len(self.ids) // ids_per_batch
         self.steps_per_epoch = max(1, round(len(pid) / (ids_per_batch * images_per_id)))
@@ -48,7 +55,18 @@ class IdentitySampler:
 
     def _draw(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         k, n = self.images_per_id, len(images)
-        if n >= k:
-            return images[rng.permutation(n)[:k]]
         shuffled = images[rng.permutation(n)]
+        if self._cam is not None:
+            shuffled = shuffled[self._turns(self._cam[shuffled])]
+        if n >= k:
+            return shuffled[:k]
         return np.concatenate([shuffled, shuffled[rng.integers(0, n, k - n)]])
+
+    @staticmethod
+    def _turns(cam: np.ndarray) -> np.ndarray:
+        """An order in which cameras take turns, each with its images in the order given."""
+        _, first, camera = np.unique(cam, return_index=True, return_inverse=True)
+        turn = np.zeros(len(cam), np.int64)  # how many of the same camera came before
+        for c in range(len(first)):
+            turn[camera == c] = np.arange((camera == c).sum())
+        return np.lexsort((first[camera], turn))

@@ -9,6 +9,7 @@ from reidlib.data import augment
 from reidlib.data.bank import ImageBank
 from reidlib.data.batches import Batches
 from reidlib.data.sampler import IdentitySampler, generator
+from reidlib.errors import ReidError
 from reidlib.geometry import compose, sample
 
 SIZE = (20, 10)
@@ -84,7 +85,7 @@ def test_theta_says_how_each_image_was_read(make):
     batches = make(mirror=0.5, pad_crop=3 / 20)
     batch = batches(4)
     again = sample(batches.bank.images(batch.index), batch.theta)
-    assert torch.equal(again, batch.images)
+    torch.testing.assert_close(again, batch.images, atol=1e-4, rtol=0)
     # first the shift, then the mirror: one theta of both
     rng = generator(0, 3, 4)
     mirror = augment.mirror(6, rng, 0.5)
@@ -131,3 +132,34 @@ def test_a_batch_on_an_accelerator_is_that_of_the_cpu(split):
     for batch in found.values():
         assert torch.equal(batch.index.cpu(), first.index)
         torch.testing.assert_close(batch.images.cpu(), first.images, atol=1e-4, rtol=0)
+
+
+def test_shifting_and_jitter_keep_a_batch_a_function_of_its_step(make):
+    options = {**OPTIONS, "shifting": 1.0, "jitter": 0.3}
+    assert same(make(**options)(3), make(**options)(3))
+    plain, moved = make(**OPTIONS)(3), make(**OPTIONS, shifting=1.0)(3)
+    assert torch.equal(plain.index, moved.index)  # the same images, shown otherwise
+    assert not torch.equal(plain.images, moved.images)
+    placed = make(**OPTIONS, shifting=1.0).place(6, 3)
+    torch.testing.assert_close(moved.theta, compose(plain.theta, placed.theta))
+
+
+def test_what_surrounds_a_shifted_image_keeps_its_grey_under_jitter(make):
+    batches = make(mirror=0.0, shifting=1.0, jitter=0.5)
+    batch, placed = batches(1), batches.place(6, 1)
+    grey = (0.5 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])
+    checked = 0
+    for image, (x0, y0, x1, y1) in zip(batch.images, placed.window.tolist(), strict=True):
+        outside = torch.ones(SIZE, dtype=torch.bool)
+        outside[y0:y1, x0:x1] = False
+        checked += int(outside.sum())
+        expected = grey.unsqueeze(1).expand(3, int(outside.sum()))
+        torch.testing.assert_close(image[:, outside], expected)
+    assert checked > 100
+
+
+def test_options_that_do_not_fit_are_refused(make):
+    with pytest.raises(ReidError, match="exclude each other"):
+        make(shifting=0.5, crop_resize_shift=True)
+    with pytest.raises(ReidError, match='did you mean "p_crop"'):
+        make(shifting=0.5, shifting_options={"p_crp": 0.5})

@@ -83,3 +83,19 @@ def test_steps_per_epoch_and_too_few_identities(pid):
     assert IdentitySampler(pid, 22, 4).batches_per_round == 1
     with pytest.raises(ReidError, match="needs 23 identities and the training set has 22"):
         IdentitySampler(pid, 23, 4)
+
+
+def test_camera_balanced_takes_cameras_in_turns():
+    pid = np.repeat(np.arange(4), 12)
+    cam = np.tile([1] * 8 + [2] * 3 + [5], 4)  # most images from one camera
+    sampler = IdentitySampler(pid, 2, 3, seed=0, cam=cam)
+    plain = IdentitySampler(pid, 2, 3, seed=0)
+    spread = []
+    for step in range(50):
+        index = sampler(step)
+        for own in index.reshape(2, 3):
+            assert len(set(own)) == 3
+            assert sorted(cam[own]) == [1, 2, 5]
+        spread.append(len(set(cam[plain(step)[:3]])))
+        assert np.array_equal(sampler(step), index)
+    assert np.mean(spread) < 2.5  # without balance some cameras are missing

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from reidlib.errors import ReidError
 from reidlib.models.base import Encoding, ReIDModel
+from reidlib.rerank import full_precision
 
 if TYPE_CHECKING:
     from reidlib.data.bank import ImageBank
@@ -70,7 +71,7 @@ def distance_blocks(model: ReIDModel, query: Encoding, gallery: Encoding) -> Ite
         return
     step = max(1, BLOCK // max(length(gallery), 1))
     for start in range(0, length(query), step):
-        with evaluating(model):
+        with evaluating(model), full_precision():
             block = model.distance(take(query, slice(start, start + step)), gallery)
         yield block
 
@@ -80,7 +81,8 @@ def cosine_blocks(query: Tensor, gallery: Tensor) -> Iterator[Tensor]:
     query, right = F.normalize(query.detach()), F.normalize(gallery.detach()).T
     one = torch.ones((), dtype=right.dtype, device=right.device)
     for rows in query.split(max(1, BLOCK // max(right.shape[1], 1))):
-        block = rows @ right
+        with full_precision():
+            block = rows @ right
         yield torch.sub(one, block, out=block)
 
 

@@ -134,7 +134,8 @@ def score(
     with pid -1 (junk) are ignored; pid 0 (distractor) stays in the gallery and matches nobody.
     At equal distance a wrong image ranks before a right one.
 
-    Raises ReidError if a length does not fit or a distance is NaN (naming row and column).
+    Raises ReidError if a length does not fit or a distance is NaN (naming row and column; those
+    to junk are not looked at).
     """
     q_id, g_id = labels_of(q_pid, "q_pid"), labels_of(g_pid, "g_pid")
     cams = protocol == "partial" and q_cam is None and g_cam is None

@@ -7,6 +7,9 @@ neighbours are kept, found over row blocks; no N x N matrix is ever held.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -62,9 +65,21 @@ def average_query_expansion(query: Tensor, gallery: Tensor, k: int = 5) -> Tenso
     step = max(1, BLOCK // len(gallery))
     parts = []
     for rows in query.split(step):
-        near = (rows @ gallery.T).topk(k, dim=1).indices
+        with full_precision():
+            near = (rows @ gallery.T).topk(k, dim=1).indices
         parts.append(F.normalize(rows + gallery[near].sum(1)))
     return torch.cat(parts)
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Matrix products in full float32, whatever training has set: TF32 would reorder images."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _checked(query: Tensor, gallery: Tensor) -> Tensor:
@@ -103,7 +118,8 @@ def _nearest(
     step = max(1, BLOCK // number)
     for start in range(0, number, step):
         own = square[start : start + step]
-        block = left[start : start + step] @ right.T
+        with full_precision():
+            block = left[start : start + step] @ right.T
         value, index = block.topk(k, dim=1, largest=False)
         order = index.argsort(dim=1)
         again = value.gather(1, order).argsort(dim=1, stable=True)

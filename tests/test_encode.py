@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from reidlib.encode import encode_split
+from reidlib.encode import distance_blocks, encode_split
 from reidlib.errors import ReidError
 from reidlib.models.base import ReIDModel
 
@@ -79,6 +79,33 @@ def test_flip_averages_what_the_model_allows():
     model.mirror_averaged = ("feature", "map")
     again = encode_split(model, bank, flip=True)
     torch.testing.assert_close(again["map"], (plain["map"] + mirrored["map"]) / 2)
+
+
+def test_half_precision_is_close_and_returned_in_full():
+    model, bank = Tiny().eval(), Bank(5)
+    full, half = encode_split(model, bank), encode_split(model, bank, amp=True)
+    assert half["feature"].dtype == torch.float32
+    assert not torch.equal(full["feature"], half["feature"])
+    torch.testing.assert_close(full["feature"], half["feature"], atol=0.05, rtol=0.05)
+
+
+def test_distances_are_in_full_precision():
+    seen = []
+
+    class Watching(Tiny):
+        def distance(self, query, gallery):
+            seen.append(torch.get_float32_matmul_precision())
+            return super().distance(query, gallery)
+
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        one = {"feature": torch.ones(1, 2)}
+        list(distance_blocks(Watching(), one, one))
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert seen == ["highest"]
 
 
 def test_nothing_to_encode():

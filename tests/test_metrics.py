@@ -148,6 +148,20 @@ def test_nan_says_where():
         score(iter(distance.half().split(1)), *labels)
 
 
+@settings(max_examples=60, deadline=None)
+@given(cases(), st.data())
+def test_nan_anywhere_is_found(case, data):
+    distance, q_pid, g_pid, *rest, max_rank, protocol = case
+    row = data.draw(st.integers(0, len(q_pid) - 1))
+    column = data.draw(st.integers(0, len(g_pid) - 1))
+    distance[row, column] = math.nan
+    if g_pid[column] == -1:  # junk is not looked at
+        score(distance, q_pid, g_pid, *rest, max_rank, protocol=protocol)
+        return
+    with pytest.raises(ReidError, match=f"query row {row} and gallery column {column} is NaN"):
+        score(distance, q_pid, g_pid, *rest, max_rank, protocol=protocol)
+
+
 def test_bad_input():
     distance, q_pid, g_pid, q_cam, g_cam = small()
     with pytest.raises(ReidError, match="2 queries and 5 gallery"):

@@ -17,8 +17,20 @@ from reidlib.types import check_type, hints_of
 
 # name -> module that holds `load`
 LOADERS: dict[str, str] = {
+    "casia-webface": "reidlib.data.casia_webface",
+    "cuhk03-detected": "reidlib.data.cuhk03_detected",
+    "cuhk03-labeled": "reidlib.data.cuhk03_labeled",
+    "cuhk03-subset": "reidlib.data.cuhk03_subset",
+    "dukemtmcreid": "reidlib.data.dukemtmcreid",
+    "folder": "reidlib.data.folder",
+    "lfw": "reidlib.data.lfw",
     "market1501": "reidlib.data.market1501",
+    "mars": "reidlib.data.mars",
+    "msmt17": "reidlib.data.msmt17",
+    "partial-ilids": "reidlib.data.partial_ilids",
+    "partial-reid": "reidlib.data.partial_reid",
     "synthetic": "reidlib.data.synthetic",
+    "viper": "reidlib.data.viper",
 }
 
 __all__ = ["LOADERS", "Dataset", "ImageBank", "load", "loader"]

@@ -88,10 +88,12 @@ def fingerprint_files(name: str, tables: Sequence[pd.DataFrame], root: Path) -> 
     return digest.hexdigest()[:16]
 
 
-def warn_counts(name: str, counts: Mapping[str, int], official: Mapping[str, int]) -> None:
+def warn_counts(
+    name: str, counts: Mapping[str, int], official: Mapping[str, int], noun: str = "images"
+) -> None:
     """Warns once if a split has another number of images than its authors published."""
     wrong = [
-        f"{split} has {counts[split]:,} images, officially {number:,}"
+        f"{split} has {counts[split]:,} {noun}, officially {number:,}"
         for split, number in official.items()
         if counts[split] != number
     ]

@@ -75,7 +75,8 @@ class Batches:
         if placed is None and not (self.mirror or self.pad_crop):
             images = self.bank.images(index)
         else:
-            images = read(self.bank, index, theta, placed)
+            images = read(self.bank, index, theta, placed, None if self.jitter else boxes)
+            boxes = boxes if self.jitter else None
         if self.jitter:
             j = self.jitter
             jitter = colour_matrices(n, generator(self.sampler.seed, 5, step), j, j, j, j / 4)

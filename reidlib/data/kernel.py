@@ -7,11 +7,12 @@ import numpy as np
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True)
-def read_rows(bank, index, x, y, window, scale, offset, fill, out):  # type: ignore[no-untyped-def]
+def read_rows(bank, index, x, y, window, erased, scale, offset, fill, out):  # type: ignore[no-untyped-def]
     """Bilinear, rows first: two rows are blended into a buffer, then read along x.
 
     bank [N, 3, H, W] uint8; index [n]; x [n, W], y [n, H] in pixels; window [n, 4]: outside of it
-    ``fill`` [3]; a value v becomes v * scale + offset, beyond the image 0. Writes out [n, 3, H, W].
+    ``fill`` [3]; erased [n, 4]: inside of it 0; a value v becomes v * scale + offset, beyond the
+    image 0. Writes out [n, 3, H, W].
     """
     n, channels, height, width = out.shape
     h, w = bank.shape[2], bank.shape[3]
@@ -30,8 +31,11 @@ def read_rows(bank, index, x, y, window, scale, offset, fill, out):  # type: ign
         for c in range(channels):
             for r in range(height):
                 target = out[i, c, r]
+                cut = erased[i, 1] <= r < erased[i, 3]
                 if r < y0 or r >= y1:
                     target[:] = fill[c]
+                    if cut:
+                        target[erased[i, 0] : erased[i, 2]] = 0
                     continue
                 upper = int(np.floor(y[i, r]))
                 below = np.float32(y[i, r] - upper)
@@ -51,3 +55,5 @@ def read_rows(bank, index, x, y, window, scale, offset, fill, out):  # type: ign
                     p = left[k]
                     target[k] = row[p] + (row[p + 1] - row[p]) * right[k]
                 target[x1:] = fill[c]
+                if cut:
+                    target[erased[i, 0] : erased[i, 2]] = 0

@@ -39,22 +39,33 @@ def coordinates(
     return points[0], points[1]
 
 
-def read(bank: ImageBank, index: Tensor, theta: Tensor, placed: Placed | None = None) -> Tensor:
+def read(
+    bank: ImageBank,
+    index: Tensor,
+    theta: Tensor,
+    placed: Placed | None = None,
+    erased: Tensor | None = None,
+) -> Tensor:
     """Images ``index`` [n] of the bank read through ``theta`` [n, 2, 3], then ``placed``.
 
+    erased: boxes [n, 4] (pixels x0, y0, x1, y1) set to the mean colour (0) in the end.
     float32 [n, 3, H, W], normalised, on the bank's device. Beyond the image there is the mean
-    colour (0), around a placed crop mid-grey.
+    colour, around a placed crop mid-grey.
     """
     x, y = coordinates(theta, bank.size, placed)
     kernel = _kernel()
     if kernel is not None and bank.device.type == "cpu":
-        return _read_bytes(kernel, bank, index, x, y, placed)
+        return _read_bytes(kernel, bank, index, x, y, placed, erased)
     x, y = (at.to(bank.device, non_blocking=True) for at in (x, y))
     height, width = bank.size
     shape = (len(index), height, width)
     grid = torch.stack([x.unsqueeze(1).expand(shape), y.unsqueeze(2).expand(shape)], -1)
     images = F.grid_sample(bank.images(index), grid, padding_mode="zeros", align_corners=False)
-    return images if placed is None else fill_around(images, placed.window)
+    if placed is not None:
+        images = fill_around(images, placed.window)
+    if erased is not None:
+        images = erase(images, erased.to(images.device, non_blocking=True))
+    return images
 
 
 def fill_around(images: Tensor, window: Tensor) -> Tensor:
@@ -65,21 +76,27 @@ def fill_around(images: Tensor, window: Tensor) -> Tensor:
 
 
 def _read_bytes(
-    kernel: Any, bank: ImageBank, index: Tensor, x: Tensor, y: Tensor, placed: Placed | None
+    kernel: Any,
+    bank: ImageBank,
+    index: Tensor,
+    x: Tensor,
+    y: Tensor,
+    placed: Placed | None,
+    erased: Tensor | None,
 ) -> Tensor:
     height, width = bank.size
     n = len(index)
-    if placed is None:
-        window = np.tile(np.array([0, 0, width, height], np.int64), (n, 1))
-    else:
+    window = np.tile(np.array([0, 0, width, height], np.int64), (n, 1))
+    if placed is not None:
         window = placed.window.numpy()
+    boxes = np.zeros((n, 4), np.int64) if erased is None else erased.numpy()
     mean, std = np.array(MEAN), np.array(STD)
     scale, offset = (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
     fill = ((GREY - mean) / std).astype(np.float32)
     # pixels of the input: the centre of the first is 0
     px, py = (((at.numpy() + 1) * length - 1) / 2 for at, length in ((x, width), (y, height)))
     out = torch.empty(n, 3, height, width)
-    kernel(bank.bytes(), index.numpy(), px, py, window, scale, offset, fill, out.numpy())
+    kernel(bank.bytes(), index.numpy(), px, py, window, boxes, scale, offset, fill, out.numpy())
     return out
 
 

@@ -50,10 +50,18 @@ def _run(given: argparse.Namespace) -> int:
     return 0 if states == {"ok"} else 1
 
 
+def _data_list(given: argparse.Namespace) -> int:
+    from reidlib.data import check
+
+    print(check.listing(given.root))
+    return 0
+
+
 def _data_check(given: argparse.Namespace) -> int:
     from reidlib.data import check
 
-    text, well = check.report(given.name, given.root)
+    options = _pairs(given.set, "--set")
+    text, well = check.report(given.name, given.root, decode=not given.quick, options=options)
     print(text)
     return 0 if well else 1
 
@@ -146,11 +154,23 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
 
     data = verbs.add_parser("data", help="look at datasets").add_subparsers(
-        required=True, metavar="check"
+        required=True, metavar="list|check"
     )
+    root_help = "the folder that holds datasets (default: REIDLIB_DATA)"
+    everything = data.add_parser("list", help="all datasets, and which are there")
+    everything.add_argument("--root", help=root_help)
+    everything.set_defaults(command=_data_list)
     check = data.add_parser("check", help="counts, missing parts, files that do not decode")
     check.add_argument("name", help="a dataset, such as market1501")
-    check.add_argument("--root", help="the folder that holds datasets (default: REIDLIB_DATA)")
+    check.add_argument("--root", help=root_help)
+    check.add_argument("--quick", action="store_true", help="do not decode the images")
+    check.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an option of the dataset, such as csv=mine.csv or version=v2",
+    )
     check.set_defaults(command=_data_check)
 
     runs = verbs.add_parser("runs", help="look at stored runs").add_subparsers(

@@ -47,7 +47,7 @@ def test_a_missing_image_is_a_problem_that_names_both_counts(root, capsys):
     next((root / "Market-1501-v15.09.15" / "query").iterdir()).unlink()
     text, code = run(root, capsys)
     assert code == 1
-    assert "PROBLEM  query: 2 images, officially 3" in text
+    assert "PROBLEM  Market-1501: query has 2 images, officially 3" in text
     assert "OK  " not in text
 
 

@@ -1,61 +1,39 @@
 """A split's images as one uint8 tensor: a batch is an index and a cast, with no worker processes.
 
 Three tiers. ``device``: the tensor lies on the accelerator (or in memory, for the CPU). ``pinned``:
-in page-locked memory, copied per batch. ``mmap``: in a file of the cache folder, read per batch.
+in page-locked memory, copied per batch. ``mmap``: in a file of the cache folder, read per batch,
+never loaded as a whole.
 """
 
 from __future__ import annotations
 
-import hashlib
-import math
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
+from reidlib.data.decode import UNREADABLE, Box, decode, decode_into, decoded_file
 from reidlib.errors import ReidError, nearest
-from reidlib.io import atomic_path
-from reidlib.paths import cache_dir
+
+__all__ = [
+    "MEAN",
+    "STD",
+    "UNREADABLE",
+    "Box",
+    "ImageBank",
+    "Tier",
+    "choose_tier",
+    "decode",
+    "denormalise",
+]
 
 Tier = Literal["device", "pinned", "mmap"]
-Box = tuple[float, float, float, float]  # x0, y0, x1, y1
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in [0, 1]
 STD = (0.229, 0.224, 0.225)
-# what PIL raises for a file that is cut short, damaged or no image
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-
-
-def decode(path: str, size: tuple[int, int], box: Box | None = None) -> np.ndarray:
-    """One file as uint8 RGB [H, W, 3]: ``box`` cut out, then resized, bilinear and antialiased."""
-    height, width = size
-    shares = None if box is None else np.clip((np.ravel(box) + 1) / 2, 0, 1)
-    if shares is not None and not (shares.size == 4 and (shares[2:] > shares[:2]).all()):
-        raise ReidError(f"{path}: its box {box} holds nothing of the image")
-    try:
-        with Image.open(path) as image:
-            rgb = image.convert("RGB")
-            pixels: Box | None = None
-            if shares is not None:
-                left, top, right, bottom = (shares * (rgb.size * 2)).tolist()
-                # cropped first: resizing alone would blend in the pixels just outside of the box
-                x, y = math.floor(left), math.floor(top)
-                rgb = rgb.crop((x, y, math.ceil(right), math.ceil(bottom)))
-                pixels = (left - x, top - y, right - x, bottom - y)
-            if rgb.size != (width, height) or pixels is not None:
-                rgb = rgb.resize((width, height), Image.Resampling.BILINEAR, box=pixels)
-            return np.asarray(rgb)
-    except FileNotFoundError:
-        raise ReidError(f"{path} is not there: was the dataset moved?") from None
-    except UNREADABLE as error:
-        raise ReidError(f"{path} does not decode ({error}): replace it") from error
 
 
 def choose_tier(num_bytes: int, device: torch.device) -> Tier:
@@ -67,17 +45,6 @@ def choose_tier(num_bytes: int, device: torch.device) -> Tier:
     if num_bytes < memory / 2:
         return "pinned" if device.type == "cuda" else "device"
     return "mmap"
-
-
-def _key(split: pd.DataFrame, size: tuple[int, int]) -> str:
-    digest = hashlib.sha256(f"{size}".encode())
-    boxes = split["box"] if "box" in split.columns else [None] * len(split)
-    for path, box in zip(split.path, boxes, strict=True):
-        file = Path(path)
-        if not file.is_file():
-            raise ReidError(f"{path} is not there: was the dataset moved?")
-        digest.update(f"{path}|{file.stat().st_size}|{box}\n".encode())
-    return digest.hexdigest()[:16]
 
 
 class ImageBank:
@@ -120,15 +87,10 @@ class ImageBank:
         if tier == "pinned" and not torch.cuda.is_available():
             raise ReidError('tier="pinned" needs an accelerator: use "device" or "mmap"')
         if tier == "mmap":
-            path = cache_dir() / "banks" / f"{_key(split, size)}.npy"
-            if not path.is_file():
-                with atomic_path(path) as part:
-                    file = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
-                    _decode_into(file, split, size, progress)
-                    file.flush()
+            path = decoded_file(split, size, progress)
             return cls(np.load(path, mmap_mode="r"), split, device, tier)
         array = np.empty(shape, np.uint8)
-        _decode_into(array, split, size, progress)
+        decode_into(array, split, size, progress)
         data = torch.from_numpy(array)
         data = data.to(device) if tier == "device" else data.pin_memory()
         return cls(data, split, device, tier)
@@ -165,19 +127,3 @@ def denormalise(images: Tensor) -> Tensor:
     mean = torch.tensor(MEAN, device=images.device).reshape(3, 1, 1)
     std = torch.tensor(STD, device=images.device).reshape(3, 1, 1)
     return (images * std + mean).clamp(0, 1)
-
-
-def _decode_into(
-    array: np.ndarray, split: pd.DataFrame, size: tuple[int, int], progress: bool
-) -> None:
-    boxes = split["box"] if "box" in split.columns else [None] * len(split)
-    jobs = list(zip(split.path, boxes, strict=True))
-
-    def work(i: int) -> None:
-        path, box = jobs[i]
-        array[i] = decode(path, size, box).transpose(2, 0, 1)
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = pool.map(work, range(len(jobs)), chunksize=64)
-        for _ in tqdm(done, total=len(jobs), desc="decode", unit="image", disable=not progress):
-            pass

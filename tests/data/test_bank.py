@@ -2,6 +2,7 @@
 
 import math
 import os
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from reidlib.data import bank as bank_module
+from reidlib.data import decode as decoding
 from reidlib.data.bank import ImageBank, choose_tier, decode, denormalise
+from reidlib.data.batches import Batches
+from reidlib.data.sampler import IdentitySampler
 from reidlib.errors import ReidError
 from reidlib.paths import cache_dir
 
@@ -178,7 +181,7 @@ def test_the_tier_is_chosen_by_size(monkeypatch, split):
 
 
 def bank_files() -> list:
-    return sorted((cache_dir() / "banks").glob("*"))
+    return sorted(p for p in (cache_dir() / "banks").glob("*") if p.suffix != ".lock")
 
 
 def test_the_file_of_a_bank_is_used_again(split, tmp_path, monkeypatch):
@@ -186,7 +189,7 @@ def test_the_file_of_a_bank_is_used_again(split, tmp_path, monkeypatch):
     first = ImageBank.from_split(split, SIZE, tier="mmap").raw(slice(None))
     (file,) = bank_files()
     with monkeypatch.context() as patch:
-        patch.setattr(bank_module, "decode", lambda *_: pytest.fail("decoded again"))
+        patch.setattr(decoding, "decode", lambda *_: pytest.fail("decoded again"))
         again = ImageBank.from_split(split, SIZE, tier="mmap").raw(slice(None))
     assert torch.equal(first, again)
     # other images, another size, another box: another file
@@ -211,6 +214,54 @@ def test_a_failure_leaves_no_file_of_a_bank(split, tmp_path, monkeypatch):
     with pytest.raises(ReidError, match=r"07\.png does not decode"):
         ImageBank.from_split(split, SIZE, tier="mmap")
     assert bank_files() == []
+
+
+def test_decoding_into_a_file_is_resumed(split, tmp_path, monkeypatch):
+    monkeypatch.setenv("REIDLIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(decoding, "CHUNK", 4)
+    whole = ImageBank.from_split(split, SIZE).raw(slice(None))
+    decoded = []
+
+    def cut_off(path, size, box):
+        decoded.append(path)
+        if path == split.path[6]:
+            raise KeyboardInterrupt
+        return decode(path, size, box)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decoding, "decode", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            ImageBank.from_split(split, SIZE, tier="mmap")
+    assert [p.suffix for p in bank_files()] == [".done", ".part"]
+    decoded.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(decoding, "decode", lambda *a: decoded.append(a[0]) or decode(*a))
+        bank = ImageBank.from_split(split, SIZE, tier="mmap")
+    assert sorted(decoded) == sorted(split.path[4:])  # the first four were done
+    assert torch.equal(bank.raw(slice(None)), whole)
+    assert [p.suffix for p in bank_files()] == [".npy"]
+
+
+def test_a_mapped_bank_is_not_loaded_into_memory(tmp_path):
+    """200 MB on disk, batches read from all over it: the process's own memory hardly grows."""
+    array = np.lib.format.open_memmap(tmp_path / "bank.npy", "w+", np.uint8, (32_000, 3, 64, 32))
+    array[::1000] = 7
+    array.flush()
+    del array
+    split = pd.DataFrame({"path": "", "pid": np.arange(32_000) // 4, "cam": 1})
+    bank = ImageBank(np.load(tmp_path / "bank.npy", mmap_mode="r"), split, torch.device("cpu"),
+                     "mmap")  # fmt: skip
+    batches = Batches(bank, IdentitySampler(bank.pid, 16, 4), pad_crop=0.05, erasing=0.5)
+    batches(0)
+
+    def own_memory() -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+
+    before = own_memory()
+    for step in range(1, 200):
+        batches(step)
+    assert own_memory() - before < 50_000  # kB
 
 
 @pytest.mark.parametrize("name", ["04.jpg", "05.png"])

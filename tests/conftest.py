@@ -27,15 +27,42 @@ def seeded() -> None:
     torch.manual_seed(0)
 
 
+def _real(folder: str) -> Path:
+    """``REIDLIB_DATA`` if it holds ``folder``; without it the test is skipped."""
+    root = os.environ.get("REIDLIB_DATA")
+    if not root:
+        pytest.skip("REIDLIB_DATA is not set: no real data here")
+    if not (Path(root) / folder).is_dir():
+        pytest.skip(f"REIDLIB_DATA ({root}) holds no {folder}")
+    return Path(root)
+
+
 @pytest.fixture(scope="session")
 def market1501_root() -> Path:
     """The folder that holds ``Market-1501-v15.09.15``; without it the test is skipped."""
-    folder = os.environ.get("REIDLIB_DATA")
-    if not folder:
-        pytest.skip("REIDLIB_DATA is not set: no real data here")
-    if not (Path(folder) / "Market-1501-v15.09.15").is_dir():
-        pytest.skip(f"REIDLIB_DATA ({folder}) holds no Market-1501-v15.09.15")
-    return Path(folder)
+    return _real("Market-1501-v15.09.15")
+
+
+@pytest.fixture(scope="session")
+def viper_root() -> Path:
+    """The folder that holds ``VIPeR``; without it the test is skipped."""
+    return _real("VIPeR")
+
+
+@pytest.fixture(scope="session")
+def cuhk03_subset_root() -> Path:
+    """The folder that holds ``CUHK03-subset``; without it the test is skipped."""
+    return _real("CUHK03-subset")
+
+
+@pytest.fixture(scope="session")
+def mars_root() -> Path:
+    """The folder that holds the fixture ``MARS`` (edge drawings, no official set); without it the
+    test is skipped."""
+    root = _real("MARS")
+    if not (root / "MARS" / "NOT_OFFICIAL.txt").is_file():
+        pytest.skip(f"{root}/MARS is not the fixture of edge drawings")
+    return root
 
 
 @pytest.fixture(scope="session")

@@ -28,8 +28,6 @@ NUMBER = re.compile(r"-?[0-9]{1,9}")
 
 def read_csv(file: Path) -> pd.DataFrame:
     """The CSV as text, with its columns checked."""
-    if not file.is_file():
-        raise ReidError(f"there is no file {layout.shown(file)}: pass csv= with its path")
     try:
         table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8")
     except (ValueError, OSError) as error:
@@ -71,7 +69,10 @@ def load(
     if not csv:
         raise ReidError('dataset folder: pass csv="mine.csv", a file with columns path,pid,cam')
     base = data_dir(root) if root else None
-    file = base / csv if base and (base / csv).is_file() else Path(csv)
+    file = next((f for f in (*([base / csv] if base else []), Path(csv)) if f.is_file()), None)
+    if file is None:
+        places = f"{layout.shown(base)} and the working folder" if base else "the working folder"
+        raise ReidError(f"there is no file {csv} in {places}: pass csv= with its path")
     table = read_csv(file)
     folder = (base or file.parent).resolve()
     columns = {k: numbers(table, k, file) for k in NUMBERS if k in table.columns}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,9 +46,12 @@ class Comparison:
         )
 
 
+Runs = Metrics | Sequence[Metrics]  # one evaluation, or those of several seeds
+
+
 def compare(
-    a: Metrics,
-    b: Metrics,
+    a: Runs,
+    b: Runs,
     metric: str = "mAP",
     *,
     unit: str = "query",
@@ -57,33 +61,55 @@ def compare(
 ) -> Comparison:
     """Paired bootstrap (Efron's percentile interval) of the difference between two evaluations.
 
-    ``a``, ``b``: of the same queries in the same order. ``metric``: "mAP", "mAP_trapezoidal",
-    "mINP" or "rank<k>" for any k. ``unit``: what is drawn with replacement, "query", or "pid" for
-    whole persons, whose queries resemble one another (a wider, more careful interval). Raises
-    ReidError if the queries differ or none counts in both.
+    ``a``, ``b``: of the same queries in the same order; of several seeds each query's mean is
+    taken. ``metric``: "mAP", "mAP_trapezoidal", "mINP" or "rank<k>" for any k. ``unit``: what is
+    drawn with replacement, "query", or "pid" for whole persons, whose queries resemble one another
+    (a wider, more careful interval). The interval says what other queries would give; the spread
+    of the seeds is another matter. Raises ReidError if the queries differ or none counts in both.
     """
-    one, two = a.per_query, b.per_query
-    if not one[["pid", "cam"]].equals(two[["pid", "cam"]]):
-        raise ReidError("the two runs were not evaluated on the same queries: nothing to pair")
     if unit not in ("query", "pid"):
         raise ReidError(f'unknown unit "{unit}"{nearest(unit, ("query", "pid"))}')
-    table = pd.DataFrame(
-        {
-            "query": np.arange(len(one)),
-            "pid": one["pid"],
-            "cam": one["cam"],
-            "a": _values(one, metric),
-            "b": _values(two, metric),
-        }
-    ).dropna()
+    one, two = _per_query(a, metric), _per_query(b, metric)
+    if not one[["pid", "cam"]].equals(two[["pid", "cam"]]):
+        raise ReidError("the two runs were not evaluated on the same queries: nothing to pair")
+    table = one.rename(columns={"value": "a"}).assign(b=two["value"]).dropna()
     if table.empty:
         raise ReidError("no query has a true match in both runs")
     table["difference"] = table["b"] - table["a"]
-    low, high = _interval(table, unit, repeats, seed, level)
+    low, high = _interval(table, "difference", unit, repeats, seed, level)
     order = table["difference"].abs().sort_values(ascending=False, kind="stable").index
     changes = table.loc[order].reset_index(drop=True)
     a_mean, b_mean, difference = (float(table[x].mean()) for x in ("a", "b", "difference"))
     return Comparison(metric, a_mean, b_mean, difference, low, high, len(table), changes)
+
+
+def interval(
+    runs: Runs,
+    metric: str = "mAP",
+    *,
+    unit: str = "query",
+    repeats: int = 10_000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """The bootstrap interval of a mean over queries (of several seeds each query's mean), in
+    [0,1]; NaN if no query counts. Arguments as in ``compare``."""
+    table = _per_query(runs, metric).dropna()
+    if table.empty:
+        return float("nan"), float("nan")
+    return _interval(table, "value", unit, repeats, seed, level)
+
+
+def _per_query(runs: Runs, metric: str) -> pd.DataFrame:
+    """Columns query (the row number), pid, cam and value, the mean over the runs."""
+    tables = [run.per_query for run in ([runs] if isinstance(runs, Metrics) else runs)]
+    first = tables[0]
+    if not all(first[["pid", "cam"]].equals(table[["pid", "cam"]]) for table in tables[1:]):
+        raise ReidError("the seeds were not evaluated on the same queries: nothing to average")
+    value = sum(_values(table, metric) for table in tables) / len(tables)
+    return pd.DataFrame(
+        {"query": np.arange(len(first)), "pid": first["pid"], "cam": first["cam"], "value": value}
+    )
 
 
 def _values(per_query: pd.DataFrame, metric: str) -> pd.Series:
@@ -96,9 +122,9 @@ def _values(per_query: pd.DataFrame, metric: str) -> pd.Series:
 
 
 def _interval(
-    table: pd.DataFrame, unit: str, repeats: int, seed: int, level: float
+    table: pd.DataFrame, column: str, unit: str, repeats: int, seed: int, level: float
 ) -> tuple[float, float]:
-    groups = table.groupby("pid" if unit == "pid" else "query")["difference"]
+    groups = table.groupby("pid" if unit == "pid" else "query")[column]
     total, size = groups.sum().to_numpy(), groups.size().to_numpy()
     rng = np.random.default_rng(seed)
     means = []

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reidlib import rerank as reranking
-from reidlib.compare import Comparison, compare
+from reidlib.compare import Comparison, compare, interval
 from reidlib.encode import (
     Encoding,
     cosine_blocks,
@@ -43,6 +43,7 @@ __all__ = [
     "distances",
     "encode_split",
     "evaluate",
+    "interval",
     "pool_tracklets",
     "score",
     "single_shot_cmc",

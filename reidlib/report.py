@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from reidlib import profile as profiles
+from reidlib.compare import compare, interval
 from reidlib.data import Dataset, load
 from reidlib.errors import ReidError, nearest
 from reidlib.io import atomic_write
+from reidlib.metrics import Metrics
 from reidlib.paths import root
 from reidlib.profile import Profile
 from reidlib.recipe import Recipe, departures
@@ -126,18 +128,24 @@ class Report:
         evaluate: options of ``Run.evaluate``; dataset: another one to evaluate on.
         paper: the published settings, if the row's recipe departs from them itself.
         Returns one row for each row and metric, values in percent: row, metric, published,
-        published_on, measured_on, mean, sd (NaN for one seed), n, protocol, differs (from the
-        published settings), seconds (of training, mean), device, commit, data, runs,
-        recipe (of the first seed, what differs from the defaults).
+        published_on, measured_on, mean, sd (over seeds, NaN for one), n (seeds), low and high (95 %
+        interval over queries), gain over the first row with gain_low and gain_high (the same,
+        paired: more than chance if 0 is outside), protocol, differs (from the published
+        settings), seconds (of training, mean), device, commit, data, runs, recipe (of the first
+        seed, what differs from the defaults).
         """
         printed = _published(published, published_dataset)
-        result = []
+        result: list[dict[str, Any]] = []
+        first: list[Metrics] = []
         for name, recipe in rows.items():
             runs = [self.fit(recipe, seed) for seed in self.profile.seeds]
-            scores = [run.evaluate(dataset, **(evaluate or {})).as_dict() for run in runs]
+            measured = [run.evaluate(dataset, **(evaluate or {})) for run in runs]
+            first = first or measured
             on = dataset or runs[0].recipe.load_dataset()
             for metric in metrics:
-                values = pd.Series([100 * score[metric] for score in scores])
+                values = pd.Series([100 * score.as_dict()[metric] for score in measured])
+                low, high = interval(measured, metric)
+                gain = compare(first, measured, metric)
                 result.append(
                     {
                         "row": name,
@@ -148,6 +156,11 @@ class Report:
                         "mean": values.mean(),
                         "sd": values.std(ddof=1),
                         "n": len(values),
+                        "low": 100 * low,
+                        "high": 100 * high,
+                        "gain": 100 * gain.difference,
+                        "gain_low": 100 * gain.low,
+                        "gain_high": 100 * gain.high,
                         "protocol": on.protocol,
                         "differs": departures(runs[0].recipe, paper or recipe),
                         "seconds": sum(run.info["seconds"] for run in runs) / len(runs),

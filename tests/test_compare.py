@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from reidlib.errors import ReidError
-from reidlib.evaluate import compare, score
+from reidlib.evaluate import compare, interval, score
 
 
 def runs(effect, seed=0, num_query=200, num_gallery=300):
@@ -89,3 +89,31 @@ def test_bad_input():
     none = score(torch.zeros(1, 1), [1], [2], [0], [1])
     with pytest.raises(ReidError, match="no query"):
         compare(none, none)
+
+
+def test_of_several_seeds_each_querys_mean_counts():
+    a, b = runs(0.5)
+    both = compare(a, [a, b])
+    assert both.difference == pytest.approx((b.mAP - a.mAP) / 2)
+    single = compare(a, b)
+    assert both.high - both.low == pytest.approx((single.high - single.low) / 2)
+    assert compare([a, b], [b, a]).difference == pytest.approx(0)
+    other = runs(0.5, seed=1)[0]
+    with pytest.raises(ReidError, match="the seeds were not evaluated on the same queries"):
+        compare(a, [a, other])
+
+
+def test_interval_of_a_mean_covers_it_as_often_as_it_says():
+    metrics, _ = runs(0.5)
+    low, high = interval(metrics)
+    assert low < metrics.mAP < high
+    # the normal approximation of the mean of so many queries is close
+    ap = metrics.per_query["ap"].dropna()
+    half = 1.96 * ap.std() / len(ap) ** 0.5
+    assert (high - low) / 2 == pytest.approx(half, rel=0.05)
+    assert interval(metrics, "rank1", unit="pid")[1] > interval(metrics, "rank1", level=0.5)[1]
+
+
+def test_no_valid_query_has_no_interval():
+    none = score(torch.zeros(1, 1), [1], [2], [0], [1])
+    assert np.isnan(interval(none)).all()

@@ -77,6 +77,11 @@ def test_reproduce_sets_seeds_beside_the_published_value(report):
     assert first.runs == f"{runs[0].fingerprint} {runs[1].fingerprint}"
     assert "backbone tiny (resnet50)" in first.differs
     assert first.measured_on == "synthetic"
+    assert first.low <= first["mean"] <= first.high
+    assert (first.gain, first.gain_low, first.gain_high) == (0, 0, 0)  # against itself
+    gain = tidy["mean"][3] - tidy["mean"][1]
+    assert tidy.gain[3] == pytest.approx(gain)
+    assert tidy.gain_low[3] <= gain <= tidy.gain_high[3]
     assert first.protocol == "market1501"
 
 

@@ -16,7 +16,6 @@ import re
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from reidlib.data import layout, lists, market_layout
@@ -74,8 +73,8 @@ def find_images(folder: Path, kind: Kind, title: str) -> Path:
 def read_split(file: Path, images: Path, title: str) -> dict[str, pd.DataFrame]:
     """The three tables of the published split, each sorted by path. pid is the file's label."""
     found = dict(zip(KEYS, lists.mat(file, KEYS, title), strict=True))
-    cells = [np.asarray(cell) for cell in found["filelist"].ravel()]
-    names = [str(cell.item()) if cell.size == 1 else "" for cell in cells]
+    cells = found["filelist"] if isinstance(found["filelist"], list) else []
+    names = [cell if isinstance(cell, str) else "" for cell in cells]
     labels = lists.integers(found["labels"], file, "labels").ravel()
     if len(labels) != len(names) or labels.min() < 1:
         raise ReidError(
@@ -83,8 +82,11 @@ def read_split(file: Path, images: Path, title: str) -> dict[str, pd.DataFrame]:
             f"{labels.min()}, not as many from 1: fetch it again"
         )
     there = {Path(path).name for path, _ in layout.images(images, NAME, title, "1_001_1_01.png")}
-    for name in sorted(there - set(names))[:1]:
-        raise ReidError(f"{layout.shown(images / name)} is not named by {file.name}: move it")
+    unknown = there - set(names) if images.is_relative_to(file.parent) else set()
+    for name in sorted(unknown)[:1]:
+        raise ReidError(
+            f"{layout.shown(images / name)} is not named by {file.name}: move it elsewhere"
+        )
     tables = {}
     for split in ("train", "query", "gallery"):
         key = f"{split}_idx"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -79,11 +80,11 @@ class Dataset:
 def fingerprint_files(name: str, tables: Sequence[pd.DataFrame], root: Path) -> str:
     """A hash over relative path, size in bytes, pid and cam of every image, in order."""
     digest = hashlib.sha256(name.encode())
+    begin = os.path.join(root, "")
     for table in tables:
         for path, pid, cam in zip(table.path, table.pid, table.cam, strict=True):
-            file = Path(path)
-            size = file.stat().st_size
-            digest.update(f"{file.relative_to(root)}|{size}|{pid}|{cam}\n".encode())
+            below = path[len(begin) :] if path.startswith(begin) else Path(path).relative_to(root)
+            digest.update(f"{below}|{os.stat(path).st_size}|{pid}|{cam}\n".encode())
         digest.update(b"--\n")
     return digest.hexdigest()[:16]
 

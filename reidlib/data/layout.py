@@ -20,8 +20,12 @@ IGNORED = {"Thumbs.db", ".DS_Store"}  # what operating systems leave in folders
 
 
 def shown(path: object) -> str:
-    """A path that can be printed even if its bytes are not UTF-8."""
-    return str(path).encode("utf-8", "backslashreplace").decode()
+    """A path that can be printed in one line, whatever its bytes are."""
+    text = str(path)
+    if text.isprintable():
+        return text
+    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(escaped)
 
 
 def find_folder(

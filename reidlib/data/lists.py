@@ -5,11 +5,12 @@ Nothing here unpickles or runs anything from a file.
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from reidlib.data import matfile
 from reidlib.data.layout import shown
 from reidlib.errors import ReidError
 
@@ -28,40 +29,29 @@ def lines(file: Path, title: str) -> list[str]:
     return found
 
 
-def mat(file: Path, keys: tuple[str, ...], title: str) -> list[np.ndarray]:
-    """The arrays ``keys`` of a MATLAB file (version 4 to 7).
+def mat(file: Path, keys: tuple[str, ...], title: str) -> list[Any]:
+    """The variables ``keys`` of a MATLAB file: see ``matfile.read``.
 
-    Raises ReidError for a missing or damaged file, a missing key, and without SciPy.
+    Raises ReidError for a missing or damaged file and a missing variable.
     """
     try:
-        from scipy.io import loadmat
-    except ImportError:
+        found = matfile.read(file.read_bytes(), keys)
+    except FileNotFoundError:
+        raise ReidError(f"{title} lacks the file {shown(file)}") from None
+    except (OSError, ValueError) as error:
         raise ReidError(
-            f"{shown(file)} is a MATLAB file, read with SciPy: pip install scipy"
-        ) from None
-    if not file.is_file():
-        raise ReidError(f"{title} lacks the file {shown(file)}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = loadmat(str(file), variable_names=list(keys))
-    except Exception as error:  # a damaged file makes SciPy raise nearly anything
-        what = " ".join(str(error).split()) or type(error).__name__
-        raise ReidError(
-            f"{shown(file)} is not a readable MATLAB file ({what}): fetch it again"
+            f"{shown(file)} is not a readable MATLAB file: {shown(error)}; fetch it again"
         ) from error
     for key in keys:
         if key not in found:
             raise ReidError(f'{shown(file)} has no variable "{key}": is it {title}\'s own?')
-    return [np.asarray(found[key]) for key in keys]
+    return [found[key] for key in keys]
 
 
-def integers(array: np.ndarray, file: Path, key: str) -> np.ndarray:
-    """``array`` as int64. Anything but whole numbers is a ReidError that names file and key."""
-    fits = array.dtype.kind in "iu" or (
-        array.dtype.kind == "f" and bool((np.abs(array) < 2**53).all())
-    )
-    if not (fits and array.size):
+def integers(value: Any, file: Path, key: str) -> np.ndarray:
+    """``value`` as int64. Anything but whole numbers is a ReidError that names file and key."""
+    array = value if isinstance(value, np.ndarray) else np.zeros(0)
+    if not (array.size and (np.abs(array) < 2**53).all()):  # also false for what is not a number
         raise ReidError(f'{shown(file)}: "{key}" holds no whole numbers: fetch it again')
     whole = array.astype(np.int64)
     if not np.array_equal(whole, array):

@@ -78,7 +78,7 @@ def test_neither_images_nor_the_original(tmp_path):
         ("gallery_idx", np.zeros((0, 1)), '"gallery_idx" holds no whole numbers'),
         ("labels", [[1], [1], [2]], "4 names and 3 labels"),
         ("labels", [[0], [1], [2], [2]], "4 labels from 0"),
-        ("filelist", np.zeros((4, 1)), r"1_001_1_01\.png is not named by"),
+        ("filelist", np.zeros((4, 1)), "0 names and 4 labels"),
     ],
 )
 def test_a_split_that_does_not_fit(tmp_path, key, value, message):

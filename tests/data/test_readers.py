@@ -1,6 +1,7 @@
 """Every dataset from its fixture: what is found, and what is said when something is wrong."""
 
 import importlib
+import os
 import shutil
 import warnings
 
@@ -249,3 +250,15 @@ def test_simulated_partial_images_of_it(case, store):
     dataset = load(case.name, root, partial=options, **case.options)
     assert "box" in dataset.gallery.columns
     assert dataset.fingerprint != case.load(root).fingerprint
+
+
+@pytest.mark.parametrize("name", [b"a\nb\x1b[31m.jpg", b"\xff\xfe.jpg", "é日.jpg".encode()])
+def test_names_of_any_bytes_are_printed_in_one_line(store, tmp_path, capsys, name):
+    case = next(c for c in CASES if c.name == "viper")
+    root = case.copy(store, tmp_path / "root")
+    with open(os.path.join(os.fsencode(root / "VIPeR" / "cam_a"), name), "wb"):
+        pass
+    assert main(["data", "check", "viper", "--root", str(root)]) == 1
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("PROBLEM")]
+    assert "is not named as VIPeR names its images" in line
+    assert line.isprintable()

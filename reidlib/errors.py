@@ -13,10 +13,12 @@ class ReidError(ValueError):
 def nearest(name: object, choices: Iterable[str]) -> str:
     """The end of an error message about an unknown name.
 
-    Returns ``', did you mean "x"?'`` if a choice looks alike, else ``', choose from: a, b, c'``.
+    Returns ``', did you mean "x"?'`` if a choice looks alike (upper or lower case), else
+    ``', choose from: a, b, c'``.
     """
     choices = sorted(choices)
-    close = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.6)
+    lower = {choice.lower(): choice for choice in choices}
+    close = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.6)
     if close:
-        return f', did you mean "{close[0]}"?'
+        return f', did you mean "{lower[close[0]]}"?'
     return f", choose from: {', '.join(choices)}" if choices else ""

@@ -5,14 +5,15 @@ runs/<model>-<fingerprint>/
     checkpoint.safetensors  while training: weights, optimiser state, step
     history.csv             loss, accuracy, images/s over the steps
     weights.safetensors     when training is over
-        run.json                written last (so: complete): seconds, device, versions
-    eval/<key>/             one evaluation each, keyed by data and protocol
+    run.json                written last (so: complete): seconds, device, versions
+    eval/<key>/             one evaluation each, keyed by data, protocol and options
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import inspect
 import json
 import shutil
 from pathlib import Path
@@ -24,12 +25,22 @@ from safetensors.torch import load_file
 
 from reidlib import models
 from reidlib.data import Dataset
-from reidlib.errors import ReidError
+from reidlib.errors import ReidError, nearest
 from reidlib.evaluate import Metrics, evaluate
 from reidlib.io import atomic_write
 from reidlib.models import ReIDModel
 from reidlib.paths import runs_dir
 from reidlib.recipe import Recipe
+
+# Raise it when the same weights on the same data would be scored otherwise than before: stored
+# evaluations are then no longer found.
+EVALUATION = 1
+_OPTIONS = {
+    p.name: p.default
+    for p in inspect.signature(evaluate).parameters.values()
+    if p.kind is p.KEYWORD_ONLY and p.name != "device"
+}
+_BANKS = ("query_bank", "gallery_bank")  # the same images sooner, not other ones
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,23 +120,64 @@ class Run:
     ) -> Metrics:
         """Metrics on ``dataset`` (default: the recipe's own); stored, and read if stored before.
 
-        options: of ``reidlib.evaluate.evaluate`` (flip, rerank, protocol ...).
+        options: of ``reidlib.evaluate.evaluate`` (flip, rerank, protocol ...). Raises ReidError for
+        an unknown one.
         """
         dataset = dataset or self.recipe.load_dataset()
-        key = json.dumps({"data": dataset.fingerprint, **options}, sort_keys=True, default=str)
+        what = _what(dataset, options)
+        key = json.dumps(what, sort_keys=True, default=str)
         folder = self.path / "eval" / hashlib.sha256(key.encode()).hexdigest()[:16]
         if not (folder / "metrics.json").is_file():
-            device = device or default_device()
+            device = pick_device(device)
             metrics = evaluate(self.load_model(device), dataset, device=device, **options)
-            metrics.save(folder)
-            what = {"dataset": dataset.name, "data": dataset.fingerprint, **options}
+            what |= {"dataset": dataset.name, "device": str(device), "torch": torch.__version__}
             atomic_write(folder / "what.json", json.dumps(what, indent=1, default=str))
+            metrics.save(folder)
         return Metrics.load(folder)
+
+
+def _what(dataset: Dataset, options: dict[str, Any]) -> dict[str, Any]:
+    """What decides the result of an evaluation beside the weights: the key of a stored one.
+
+    The tables are in it themselves: a part of a dataset has the fingerprint of the whole.
+    """
+    for name in options:
+        if name not in _OPTIONS:
+            raise ReidError(f'evaluation has no option "{name}"{nearest(name, _OPTIONS)}')
+    tables = hashlib.sha256()
+    for table in (dataset.query, dataset.gallery):
+        columns = [c for c in ("pid", "cam", "tracklet", "box") if c in table.columns]
+        names = table.path.map(lambda path: Path(path).name)
+        tables.update(table[columns].assign(name=names).to_csv(index=False).encode())
+    changed = {k: v for k, v in options.items() if k not in _BANKS and v != _OPTIONS[k]}
+    return {
+        **changed,
+        "data": dataset.fingerprint,
+        "tables": tables.hexdigest()[:16],
+        "protocol": options.get("protocol") or dataset.protocol,
+        "evaluation": EVALUATION,
+    }
 
 
 def default_device() -> torch.device:
     """CUDA if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def pick_device(device: str | torch.device | None = None) -> torch.device:
+    """The device that is asked for, else the default. Raises ReidError if it is not there."""
+    if device is None:
+        return default_device()
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise ReidError(f'unknown device "{device}": use "cpu", "cuda" or "cuda:1"') from None
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ReidError(
+            f'device "{device}" is asked for and torch finds {torch.cuda.device_count()} CUDA '
+            'devices: use another, or "cpu"'
+        )
+    return found
 
 
 def write_recipe(run: Run) -> None:
@@ -138,8 +190,14 @@ def write_recipe(run: Run) -> None:
 
 
 def _open(path: Path) -> Run:
-    content = json.loads((path / "recipe.json").read_text())
-    return Run(path, Recipe(**content["recipe"]))
+    try:
+        content = json.loads((path / "recipe.json").read_text())
+        return Run(path, Recipe(**content["recipe"]))
+    except (ValueError, TypeError, KeyError) as error:  # a ReidError is a ValueError
+        raise ReidError(
+            f"{path} cannot be read by this version of reidlib ({error}): remove it with "
+            f"python -m reidlib runs remove {path.name}"
+        ) from error
 
 
 def _folders(store: Path | None) -> list[Path]:
@@ -148,10 +206,17 @@ def _folders(store: Path | None) -> list[Path]:
 
 
 def list_runs(store: Path | None = None) -> pd.DataFrame:
-    """One row a run: name, model, dataset, backbone, seed, complete, seconds."""
-    rows = []
+    """One row a run: name, model, dataset, backbone, seed, complete, seconds.
+
+    A run that this version cannot read has its name alone.
+    """
+    rows: list[dict[str, Any]] = []
     for path in _folders(store):
-        run = _open(path)
+        try:
+            run = _open(path)
+        except ReidError:
+            rows.append({"run": path.name, "model": "not readable", "complete": False})
+            continue
         rows.append(
             {
                 "run": path.name,
@@ -169,15 +234,19 @@ def list_runs(store: Path | None = None) -> pd.DataFrame:
 
 def find(name: str, store: Path | None = None) -> Run:
     """The run whose folder or fingerprint begins with ``name``; it must be only one."""
+    return _open(_find(name, store))
+
+
+def _find(name: str, store: Path | None) -> Path:
     found = [p for p in _folders(store) if p.name.startswith(name) or f"-{name}" in p.name]
     if len(found) != 1:
         many = "several runs match" if found else "no run matches"
         raise ReidError(f'{many} "{name}": see python -m reidlib runs list')
-    return _open(found[0])
+    return found[0]
 
 
 def remove(name: str, store: Path | None = None) -> Path:
     """Deletes one run and returns the folder that it had."""
-    path = find(name, store).path
+    path = _find(name, store)
     shutil.rmtree(path)
     return path

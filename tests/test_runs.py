@@ -52,6 +52,46 @@ def test_an_evaluation_is_stored_by_data_and_options(run, monkeypatch):
     pd.testing.assert_frame_equal(run.evaluate(partial).per_query, first.per_query)
 
 
+def test_a_part_of_a_dataset_and_another_protocol_are_other_evaluations(run):
+    dataset = RECIPE.load_dataset()
+    assert run.evaluate(dataset).num_queries == 12
+    assert run.evaluate(dataset.but(query=dataset.query[:3])).num_queries == 3
+    partial = run.evaluate(dataset.but(protocol="partial"))
+    assert partial.per_query.num_matches.sum() > run.metrics.per_query.num_matches.sum()
+    assert run.evaluate(protocol="partial").as_dict() == partial.as_dict()
+
+
+def test_defaults_written_out_and_banks_are_no_other_evaluation(run, monkeypatch):
+    first = run.metrics
+    monkeypatch.setattr(runs, "evaluate", lambda *a, **k: pytest.fail("evaluated again"))
+    again = run.evaluate(flip=False, protocol="market1501", query_bank=object())
+    assert again.as_dict() == first.as_dict()
+
+
+def test_an_unknown_option_of_an_evaluation_names_the_nearest(run):
+    with pytest.raises(ReidError, match='no option "flp", did you mean "flip"'):
+        run.evaluate(flp=True)
+
+
+def test_a_run_of_another_version_is_listed_and_can_be_removed(tmp_path):
+    path = tmp_path / "rmgl-0123456789abcdef"
+    path.mkdir()
+    (path / "recipe.json").write_text('{"recipe": {"no_such_field": 1}}')
+    assert runs.list_runs(tmp_path).run.tolist() == [path.name]
+    with pytest.raises(ReidError, match="cannot be read by this version"):
+        runs.find("rmgl", tmp_path)
+    assert runs.remove("rmgl", tmp_path) == path
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("device", "message"), [("cud", 'unknown device "cud"'), ("cuda:99", "CUDA devices")]
+)
+def test_a_device_that_is_not_there(device, message):
+    with pytest.raises(ReidError, match=message):
+        runs.pick_device(device)
+
+
 def test_list_find_remove(tmp_path):
     kept = fit(RECIPE, device="cpu", store=tmp_path, progress=False)
     gone = fit(RECIPE.but(seed=1), device="cpu", store=tmp_path, progress=False)

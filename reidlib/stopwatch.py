@@ -12,8 +12,9 @@ import torch
 class Stopwatch:
     """``with watch("forward"): ...`` adds to that part.
 
-    On the CPU every step counts. On an accelerator work is only queued, so one step in ``every`` is
-    timed with the device brought to rest before and after each part.
+    On the CPU every step counts. On an accelerator work is only queued, so the second step and one
+    in ``every`` are timed, with the device brought to rest before and after each part. The first
+    step, which also compiles and allocates, counts only while there is no other.
     """
 
     def __init__(self, device: torch.device, every: int = 50) -> None:
@@ -25,7 +26,7 @@ class Stopwatch:
     def __call__(self, part: str) -> Iterator[None]:
         calls = self._calls[part] = self._calls.get(part, 0) + 1
         cuda = self.device.type == "cuda"
-        if cuda and calls % self.every != 0:
+        if cuda and calls > 2 and calls % self.every != 0:
             yield
             return
         if cuda:
@@ -34,7 +35,8 @@ class Stopwatch:
         yield
         if cuda:
             torch.cuda.synchronize(self.device)
-        self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
+        before = self.seconds.get(part, 0.0) if calls != 2 else 0.0
+        self.seconds[part] = before + time.perf_counter() - start
 
     def shares(self) -> dict[str, float]:
         """Share of each part in the measured time; they sum to 1 (empty if nothing was timed)."""

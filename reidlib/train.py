@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -25,7 +26,7 @@ from reidlib.io import atomic_write
 from reidlib.models.base import count_parameters
 from reidlib.paths import root
 from reidlib.recipe import Recipe, lr_at
-from reidlib.runs import Run, default_device, write_recipe
+from reidlib.runs import Run, pick_device, write_recipe
 from reidlib.stopwatch import Stopwatch
 
 
@@ -95,11 +96,12 @@ def fit(
     run = Run.of(recipe, store)
     if resume and run.complete:
         return run
-    device = torch.device(device or default_device())
+    device = pick_device(device)
     checkpoint, history_file = run.path / "checkpoint.safetensors", run.path / "history.csv"
     if not resume:
         for file in (run.path / "run.json", checkpoint, history_file):
             file.unlink(missing_ok=True)
+        shutil.rmtree(run.path / "eval", ignore_errors=True)  # of the weights that were
     write_recipe(run)
 
     dataset = recipe.load_dataset()
@@ -127,10 +129,13 @@ def fit(
             f"good state is kept in {run.path}; lower lr or lengthen warmup"
         )
 
-    def save() -> None:
-        """Makes the state of this moment, if it is finite, the one that a later call resumes."""
+    def refuse_broken_weights() -> None:
         if not all(bool(value.isfinite().all()) for value in model.state_dict().values()):
             raise diverged("a weight is not finite")
+
+    def save() -> None:
+        """Makes the state of this moment, if it is finite, the one that a later call resumes."""
+        refuse_broken_weights()
         atomic_write(history_file, pd.DataFrame(rows).to_csv(index=False))
         save_checkpoint(checkpoint, model, optimizer, step)
 
@@ -190,6 +195,7 @@ def fit(
             last_save = time.perf_counter()
     bar.close()
 
+    refuse_broken_weights()  # the last step's gradient may have broken what no loss has seen
     atomic_write(history_file, pd.DataFrame(rows).to_csv(index=False))
     save_weights(run.path / "weights.safetensors", model)
     info = {
@@ -199,6 +205,7 @@ def fit(
         "parameters": count_parameters(model),
         "share": watch.shares(),
         "tier": bank.tier,
+        "precision": "bf16" if use_bf16 else "float32",
         **provenance(device),
     }
     atomic_write(run.path / "run.json", json.dumps(info, indent=1))

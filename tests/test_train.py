@@ -8,6 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from reidlib import train
+from reidlib.checkpoint import load_checkpoint, save_checkpoint
 from reidlib.errors import ReidError
 from reidlib.recipe import Recipe
 from reidlib.runs import Run
@@ -124,11 +126,46 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(tmp_path)
     assert all(tensor.isfinite().all() for tensor in state.values())
 
 
+def test_weights_broken_by_the_last_step_are_no_result(tmp_path, monkeypatch):
+    class Breaking(torch.optim.Adam):
+        def step(self) -> None:
+            self.param_groups[0]["params"][0].data.fill_(torch.nan)
+
+    recipe = RECIPE.but(steps=1)  # no loss sees what the step does
+    monkeypatch.setattr(train, "build_optimizer", lambda _, model: Breaking(model.parameters()))
+    with pytest.raises(ReidError, match="a weight is not finite at step 1 of 1"):
+        fit(recipe, device="cpu", store=tmp_path, progress=False)
+    assert not Run.of(recipe, tmp_path).complete
+
+
+def test_restored_optimiser_states_lie_as_their_parameters(tmp_path):
+    model = torch.nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last)
+    images = torch.rand(2, 3, 8, 8)
+
+    def step(optimizer) -> None:
+        optimizer.zero_grad()
+        model(images).square().mean().backward()
+        optimizer.step()
+
+    optimizer = torch.optim.Adam(model.parameters())
+    step(optimizer)
+    save_checkpoint(tmp_path / "c.safetensors", model, optimizer, 1)
+    restored = torch.optim.Adam(model.parameters())
+    assert load_checkpoint(tmp_path / "c.safetensors", model, restored) == 1
+    for parameter in model.parameters():
+        for key, value in optimizer.state[parameter].items():
+            again = restored.state[parameter][key]
+            assert torch.equal(again, value)
+            assert again.stride() == value.stride()
+
+
 def test_resume_false_trains_again(run, tmp_path):
     first = fit(RECIPE, device="cpu", store=tmp_path, progress=False)
+    _ = first.metrics
     stamp = (first.path / "run.json").stat().st_mtime_ns
     again = fit(RECIPE, device="cpu", store=tmp_path, resume=False, progress=False)
     assert (again.path / "run.json").stat().st_mtime_ns > stamp
+    assert not (again.path / "eval").exists(), "evaluations of the old weights"
     assert_equal_bits(first, again)
 
 

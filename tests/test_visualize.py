@@ -57,6 +57,18 @@ def test_true_boxes_and_partial_probes_draw_every_probe(dataset):
     assert sum(len(axis.patches) for axis in figure.axes) == 4
 
 
+def test_fewer_queries_than_places(dataset):
+    few = dataset.but(query=dataset.query[:1])
+    assert len(visualize.true_boxes(few).axes) == 1
+    boxes = dataset.query[:3].assign(box=[(-1.0, -1.0, 1.0, 0.0)] * 3)
+    assert len(visualize.partial_probes(dataset.but(query=boxes)).axes) == 6
+
+
+def test_a_run_without_measured_time_is_said():
+    figure = visualize.time_shares({"baseline": {}})
+    assert "not measured" in figure.axes[0].get_title(loc="left") + figure.axes[0].get_title()
+
+
 def test_ranked_lists_leave_out_what_the_protocol_ignores(dataset):
     distance = torch.rand(2, len(dataset.gallery), generator=torch.Generator().manual_seed(0))
     query = dataset.query.iloc[0]

@@ -49,6 +49,10 @@ def time_shares(shares: Mapping[str, Mapping[str, float]]) -> Figure:
     """Where a training step's time went, one bar a run: data, forward, backward, optimiser."""
     frame = 100 * pd.DataFrame(shares).T
     figure, axis = plt.subplots(figsize=(9, 1.2 + 0.5 * len(frame)), layout="constrained")
+    if frame.empty:  # a run that had no step left to do when it was resumed
+        axis.set(title="Where the time went: not measured")
+        axis.set_axis_off()
+        return figure
     frame.plot.barh(stacked=True, ax=axis, xlabel="share of a step (%)", xlim=(0, 100))
     for bars in axis.containers:
         axis.bar_label(bars, fmt="%.0f", label_type="center", color="white")  # type: ignore[arg-type]

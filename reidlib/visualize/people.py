@@ -74,8 +74,9 @@ def statistics(dataset: Dataset) -> Figure:
 
 def partial_probes(dataset: Dataset, n: int = 8) -> Figure:
     """Partial probes: the image with the kept box marked (above), and what a model is given."""
-    table = dataset.query.iloc[:: max(1, len(dataset.query) // n)][:n]
-    figure, axes = plt.subplots(2, n, figsize=(n * 1.1, 4.6), layout="constrained")
+    table = _spread(dataset.query, n)
+    n = len(table)
+    figure, axes = plt.subplots(2, n, figsize=(n * 1.1, 4.6), layout="constrained", squeeze=False)
     for column, (path, box) in enumerate(zip(table.path, _boxes(table), strict=True)):
         show(axes[0, column], decode(path, TILE))
         axes[0, column].add_patch(_outline(box, "#ffd166"))
@@ -87,10 +88,11 @@ def partial_probes(dataset: Dataset, n: int = 8) -> Figure:
 
 def true_boxes(dataset: Dataset, n: int = 8) -> Figure:
     """Embedded people with the true box of the body and of its parts."""
-    table = dataset.query.iloc[:: max(1, len(dataset.query) // n)][:n]
+    table = _spread(dataset.query, n)
+    n = len(table)
     parts = {name: colour for name, colour in PARTS.items() if name in table.columns}
-    figure, axes = plt.subplots(1, n, figsize=(n * 1.25, 2.7), layout="constrained")
-    for row, axis in zip(table.to_dict("records"), axes, strict=True):
+    figure, axes = plt.subplots(1, n, figsize=(n * 1.25, 2.7), layout="constrained", squeeze=False)
+    for row, axis in zip(table.to_dict("records"), axes[0], strict=True):
         show(axis, decode(row["path"], TILE))
         for name, colour in parts.items():
             axis.add_patch(_outline(row[name], colour))
@@ -99,6 +101,11 @@ def true_boxes(dataset: Dataset, n: int = 8) -> Figure:
         lines, list(parts), ncols=len(parts), loc="outside lower center", facecolor="#999"
     )
     return figure
+
+
+def _spread(table: pd.DataFrame, n: int) -> pd.DataFrame:
+    """``n`` rows from all over a table; all, if there are fewer."""
+    return table.iloc[:: max(1, len(table) // n)][:n]
 
 
 def _outline(box: tuple[float, float, float, float], colour: str) -> Rectangle:

@@ -105,12 +105,19 @@ class ImageBank:
     def raw(self, index: Tensor | np.ndarray | slice) -> Tensor:
         """uint8 [n, 3, H, W] on the bank's device."""
         if isinstance(self._data, np.ndarray):
-            host = index.cpu().numpy() if isinstance(index, Tensor) else index
-            return torch.from_numpy(np.array(self._data[host])).to(self.device)
+            place = index.cpu().numpy() if isinstance(index, Tensor) else index
+            return self._sent(torch.from_numpy(np.array(self._data[place])))
         if isinstance(index, slice):
             return self._data[index].to(self.device, non_blocking=True)
         where = torch.as_tensor(index, device=self._data.device)
-        return self._data.index_select(0, where).to(self.device, non_blocking=True)
+        return self._sent(self._data.index_select(0, where))
+
+    def _sent(self, images: Tensor) -> Tensor:
+        """Gathered images on the bank's device; by way of page-locked memory, else the copy would
+        wait until all queued work is done."""
+        if self.device.type == "cuda" and images.device.type == "cpu":
+            images = images.pin_memory()
+        return images.to(self.device, non_blocking=True)
 
     def images(self, index: Tensor | np.ndarray | slice) -> Tensor:
         """float32 [n, 3, H, W] on the bank's device, normalised with ImageNet's mean and std."""

@@ -67,8 +67,6 @@ def compare(
     (a wider, more careful interval). The interval says what other queries would give; the spread
     of the seeds is another matter. Raises ReidError if the queries differ or none counts in both.
     """
-    if unit not in ("query", "pid"):
-        raise ReidError(f'unknown unit "{unit}"{nearest(unit, ("query", "pid"))}')
     one, two = _per_query(a, metric), _per_query(b, metric)
     if not one[["pid", "cam"]].equals(two[["pid", "cam"]]):
         raise ReidError("the two runs were not evaluated on the same queries: nothing to pair")
@@ -103,6 +101,8 @@ def interval(
 def _per_query(runs: Runs, metric: str) -> pd.DataFrame:
     """Columns query (the row number), pid, cam and value, the mean over the runs."""
     tables = [run.per_query for run in ([runs] if isinstance(runs, Metrics) else runs)]
+    if not tables:
+        raise ReidError("there is no evaluation to compare: give at least one")
     first = tables[0]
     if not all(first[["pid", "cam"]].equals(table[["pid", "cam"]]) for table in tables[1:]):
         raise ReidError("the seeds were not evaluated on the same queries: nothing to average")
@@ -124,6 +124,10 @@ def _values(per_query: pd.DataFrame, metric: str) -> pd.Series:
 def _interval(
     table: pd.DataFrame, column: str, unit: str, repeats: int, seed: int, level: float
 ) -> tuple[float, float]:
+    if unit not in ("query", "pid"):
+        raise ReidError(f'unknown unit "{unit}"{nearest(unit, ("query", "pid"))}')
+    if repeats < 1 or not 0 < level < 1:
+        raise ReidError(f"repeats is {repeats}, level {level}: need one, and a level in (0, 1)")
     groups = table.groupby("pid" if unit == "pid" else "query")[column]
     total, size = groups.sum().to_numpy(), groups.size().to_numpy()
     rng = np.random.default_rng(seed)

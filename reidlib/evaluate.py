@@ -28,6 +28,7 @@ from reidlib.metrics import Metrics, score
 from reidlib.models.base import ReIDModel
 from reidlib.ranking import PROTOCOLS
 from reidlib.single_shot import single_shot_cmc
+from reidlib.types import check_type
 from reidlib.verification import tpr_at_fpr
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def evaluate(
     if protocol not in (known := (*PROTOCOLS, "tracklet")):
         raise ReidError(f'unknown protocol "{protocol}"{nearest(protocol, known)}')
     banks = (query_bank, gallery_bank)
-    sides, tables = [], []
+    sides: list[Encoding] = []
+    tables = []
     for split, bank in zip((dataset.query, dataset.gallery), banks, strict=True):
         if bank is not None and (len(bank) != len(split) or tuple(bank.size) != tuple(model.size)):
             raise ReidError(
@@ -88,6 +90,9 @@ def evaluate(
                 f"the split {len(split)} and the model takes {tuple(model.size)}"
             )
         wanted = torch.nonzero(torch.tensor((split["pid"] != -1).to_numpy())).flatten()
+        if not len(wanted):
+            side = ("query", "gallery")[len(sides)]
+            raise ReidError(f"the {side} of {dataset.name} has no images but junk: nothing to rank")
         table, rows = split.iloc[wanted.numpy()], wanted if len(wanted) < len(split) else None
         if bank is None:
             from reidlib.data.bank import ImageBank
@@ -137,8 +142,16 @@ def distances(
             a = reranking.average_query_expansion(a, b, k=aqe)
         if not rerank and rerank != {}:
             return cosine_blocks(a, b)
-        options = dict(rerank) if isinstance(rerank, Mapping) else {}
+        options = _rerank_options(rerank if isinstance(rerank, Mapping) else {})
         return reranking.k_reciprocal(a, b, **options)  # type: ignore[arg-type]
+
+
+def _rerank_options(given: Mapping[str, float]) -> dict[str, float]:
+    known = {"k1": int, "k2": int, "lambda_": float}
+    for key in given:
+        if key not in known:
+            raise ReidError(f'rerank has no option "{key}"{nearest(key, known)}')
+    return {key: check_type(value, known[key], f"rerank: {key}") for key, value in given.items()}
 
 
 def _features(model: ReIDModel, encoding: Encoding) -> Tensor:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas.io.formats.style import Styler
 
+METRICS = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoidal", "mINP")
 EMBEDDED_NOTE = "measured on embedded data (drawn people), not on a published dataset"
 
 
@@ -125,7 +126,8 @@ class Report:
 
         rows: name (as printed) -> recipe, not yet scaled. published: a table below
         ``notebooks/published/``, without ``.csv``; published_dataset picks one of its datasets.
-        evaluate: options of ``Run.evaluate``; dataset: another one to evaluate on.
+        metrics: some of METRICS. evaluate: options of ``Run.evaluate``; dataset: another one to
+        evaluate on.
         paper: the published settings, if the row's recipe departs from them itself.
         Returns one row for each row and metric, values in percent: row, metric, published,
         published_on, measured_on, mean, sd (over seeds, NaN for one), n (seeds), low and high (95 %
@@ -135,6 +137,9 @@ class Report:
         seed, what differs from the defaults).
         """
         printed = _published(published, published_dataset)
+        for metric in metrics:
+            if metric not in METRICS:
+                raise ReidError(f'unknown metric "{metric}"{nearest(metric, METRICS)}')
         result: list[dict[str, Any]] = []
         first: list[Metrics] = []
         for name, recipe in rows.items():
@@ -161,7 +166,7 @@ class Report:
                         "gain": 100 * gain.difference,
                         "gain_low": 100 * gain.low,
                         "gain_high": 100 * gain.high,
-                        "protocol": on.protocol,
+                        "protocol": _protocol(on, evaluate or {}),
                         "differs": departures(runs[0].recipe, paper or recipe),
                         "seconds": sum(run.info["seconds"] for run in runs) / len(runs),
                         "device": runs[0].info["device"],
@@ -172,6 +177,12 @@ class Report:
                     }
                 )
         return pd.DataFrame(result)
+
+
+def _protocol(dataset: Dataset, options: Mapping[str, Any]) -> str:
+    """The protocol, and what else an evaluation was asked for: ``"market1501, rerank True"``."""
+    others = [f"{k} {v}" for k, v in options.items() if k not in ("protocol", "device")]
+    return ", ".join([options.get("protocol") or dataset.protocol, *others])
 
 
 def _has_index(frame: pd.DataFrame) -> bool:
@@ -188,8 +199,24 @@ def _published(name: str | None, dataset: str | None) -> dict[tuple[str, str], f
         names = [file.stem for file in folder.glob("*.csv")]
         raise ReidError(f'no published table "{name}"{nearest(name, names)}')
     table = pd.read_csv(path)
+    if missing := {"row", "dataset", "metric", "value"} - set(table.columns):
+        raise ReidError(f"{path.name} holds no results: it lacks the columns {sorted(missing)}")
     if dataset:
+        if not (table.dataset == dataset).any():
+            raise ReidError(
+                f'{path.name} prints nothing on "{dataset}"{nearest(dataset, set(table.dataset))}'
+            )
         table = table[table.dataset == dataset]
+    twice = table[table.duplicated(["row", "metric"])]
+    if len(twice):
+        several = sorted(set(table.dataset))
+        way_out = f"choose published_dataset from {several}" if len(several) > 1 else (
+            "give each of these rows a name of its own"
+        )  # fmt: skip
+        raise ReidError(
+            f'{path.name} prints {twice.metric.iloc[0]} of "{twice.row.iloc[0]}" several times: '
+            f"{way_out}"
+        )
     return {
         (str(row), str(metric)): float(value)
         for row, metric, value in zip(table.row, table.metric, table.value, strict=True)

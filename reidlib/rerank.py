@@ -30,9 +30,9 @@ def k_reciprocal(
     ``query`` [Q,D], ``gallery`` [G,D]: features as they are compared (normalise them first where
     the distance is cosine). Returns [Q,G] float32 in [0,1]: the Jaccard distance of the
     k-reciprocal encodings plus ``lambda_`` times (d - Jaccard), where d is the squared Euclidean
-    distance divided by the query's largest one (Eq. 12). ``k1``: neighbours
-    that must be mutual; ``k2``: neighbours whose encodings are averaged (1: none). The neighbours
-    are sought on the features' device, the sets are made on the CPU.
+    distance divided by the query's largest one (Eq. 12). ``k1``: neighbours that must be mutual;
+    ``k2``: neighbours whose encodings are averaged (1: none); of fewer images all are neighbours.
+    The neighbours are sought on the features' device, the sets are made on the CPU.
 
     Memory beyond features and result grows with (Q + G) k1, not with (Q + G)².
     Raises ReidError for shapes that do not fit, values that are not finite, or bad parameters.

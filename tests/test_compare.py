@@ -82,8 +82,16 @@ def test_bad_input():
     other = runs(0.1, seed=1)[0]
     with pytest.raises(ReidError, match="same queries"):
         compare(a, other)
-    with pytest.raises(ReidError, match="choose from: mAP"):
+    with pytest.raises(ReidError, match='did you mean "mAP"'):
         compare(a, b, "map")
+    with pytest.raises(ReidError, match="choose from: mAP"):
+        compare(a, b, "loss")
+    with pytest.raises(ReidError, match="repeats is 0"):
+        compare(a, b, repeats=0)
+    with pytest.raises(ReidError, match="level 95"):
+        interval(a, level=95)
+    with pytest.raises(ReidError, match="give at least one"):
+        interval([])
     with pytest.raises(ReidError, match="unknown unit"):
         compare(a, b, unit="image")
     none = score(torch.zeros(1, 1), [1], [2], [0], [1])

@@ -89,6 +89,31 @@ def test_rerank_and_query_expansion():
         assert result.as_dict() == pytest.approx(score(expected, *labels).as_dict())
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"k3": 1}, 'rerank has no option "k3", choose from: k1, k2'),
+        ({"k1": 20.5}, "rerank: k1 is 20.5"),
+        ({"k1": True}, "rerank: k1 is True"),
+    ],
+)
+def test_options_of_re_ranking_are_strict(options, message):
+    dataset, query_bank, gallery_bank = splits()
+    banks = {"query_bank": query_bank, "gallery_bank": gallery_bank}
+    with pytest.raises(ReidError, match=message):
+        evaluate(Tiny(), dataset, rerank=options, **banks)
+
+
+def test_an_empty_side_is_named():
+    dataset, query_bank, gallery_bank = splits()
+    with pytest.raises(ReidError, match=r"the query of .* has no images but junk"):
+        evaluate(Tiny(), dataset.but(query=dataset.query[:0]))
+    junk = dataset.gallery.assign(pid=-1)
+    with pytest.raises(ReidError, match=r"the gallery of .* has no images but junk"):
+        evaluate(Tiny(), dataset.but(gallery=junk), query_bank=query_bank,
+                 gallery_bank=gallery_bank)  # fmt: skip
+
+
 def test_rerank_does_not_replace_a_models_own_distance():
     dataset, query_bank, gallery_bank = splits()
     model = Pairwise()

@@ -1,9 +1,11 @@
 """Recipes: strict, frozen, with a fingerprint that follows what is learned."""
 
+import inspect
 import math
 
 import pytest
 
+from reidlib import models
 from reidlib.errors import ReidError
 from reidlib.recipe import Recipe, lr_at
 from reidlib.recipes import baseline
@@ -63,6 +65,20 @@ def test_defaults_are_part_of_the_format():
     )
 
 
+def test_defaults_of_models_are_part_of_the_format():
+    """They are not in a fingerprint either: change one, and FORMAT has to be raised."""
+    parameters = inspect.signature(models.model_class("baseline").__init__).parameters
+    defaults = {name: parameters[name].default for name in models.option_names("baseline")}
+    assert defaults == {
+        "pooling": "avg",
+        "neck": True,
+        "label_smoothing": 0.1,
+        "margin": 0.3,
+        "triplet": 1.0,
+        "last_stride": 1,
+    }
+
+
 def test_fingerprint_follows_recipe_data_and_weights(tmp_path):
     recipe = Recipe(data_options=TINY)
     assert recipe.fingerprint() == Recipe(data_options=dict(TINY)).fingerprint()
@@ -78,8 +94,10 @@ def test_fingerprint_follows_recipe_data_and_weights(tmp_path):
         others.append(recipe.but(weights=str(path)))
     prints = [recipe.fingerprint(), *(other.fingerprint() for other in others)]
     assert len(set(prints)) == len(prints)
-    # the same weights in another place are the same weights
     assert hash(recipe) == hash(Recipe(data_options=dict(TINY)))
+    # the same weights in another place are the same weights
+    (tmp_path / "elsewhere.pth").write_bytes(b"one")
+    assert recipe.but(weights=str(tmp_path / "elsewhere.pth")).fingerprint() == prints[-2]
 
 
 def test_missing_weights_file_is_said_when_the_run_is_named(tmp_path):

@@ -90,6 +90,32 @@ def test_an_unknown_published_table_names_the_nearest(report):
         report_module._published("vcn_tabel3", None)
 
 
+@pytest.mark.parametrize(
+    ("name", "dataset", "message"),
+    [
+        ("vcn_table3", "market", 'prints nothing on "market", did you mean "market1501"'),
+        ("vcn_table1", None, "several times: choose published_dataset from"),
+        ("ppcl_table1b", None, "several times: give each of these rows a name of its own"),
+        ("stnreid_table1", None, "holds no results"),
+    ],
+)
+def test_a_published_value_is_one_or_none(name, dataset, message):
+    with pytest.raises(ReidError, match=message):
+        report_module._published(name, dataset)
+
+
+def test_an_unknown_metric_is_said_before_anything_is_trained(report, monkeypatch):
+    monkeypatch.setattr(report_module, "fit", lambda *_: pytest.fail("trained"))
+    with pytest.raises(ReidError, match='unknown metric "map", did you mean "mAP"'):
+        report.reproduce({"baseline": baseline.SCRATCH}, metrics=["map"])
+
+
+def test_the_protocol_says_what_else_was_asked_for(report):
+    rows = {"baseline": baseline.SCRATCH}
+    tidy = report.reproduce(rows, evaluate={"protocol": "partial", "flip": True})
+    assert set(tidy.protocol) == {"partial, flip True"}
+
+
 def test_departures():
     paper = Recipe(lr=1e-3, size=(384, 128)).but(margin=0.6)
     assert departures(paper.but(seed=3), paper) == ""

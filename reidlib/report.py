@@ -19,6 +19,7 @@ from reidlib.paths import root
 from reidlib.profile import Profile
 from reidlib.recipe import Recipe, departures
 from reidlib.runs import Run
+from reidlib.sweep import executor_for, fit_all
 from reidlib.train import fit
 
 if TYPE_CHECKING:
@@ -55,6 +56,19 @@ class Report:
     def fit(self, recipe: Recipe, seed: int | None = None, **changes: Any) -> Run:
         """Trains (or finds) the recipe at this profile's scale."""
         return fit(self.recipe(recipe, seed, **changes))
+
+    def fit_all(self, rows: Mapping[str, Recipe]) -> dict[str, list[Run]]:
+        """Every row with every seed of the profile, at its scale, in the order of the seeds.
+
+        Trains on as many processes as the profile's ``workers`` says, or on the Dask cluster at
+        ``REIDLIB_SCHEDULER`` (see ``reidlib.sweep``).
+        """
+        jobs = [(name, seed) for name in rows for seed in self.profile.seeds]
+        recipes = [self.recipe(rows[name], seed) for name, seed in jobs]
+        names = [f"{name}, seed {seed}" for name, seed in jobs]
+        with executor_for(recipes, self.profile.workers) as executor:
+            runs = iter(fit_all(recipes, executor=executor, names=names))
+        return {name: [next(runs) for _ in self.profile.seeds] for name in rows}
 
     def title(self, text: str) -> str:
         """``text`` with what it was measured on, which every table and figure must say."""
@@ -140,10 +154,11 @@ class Report:
         for metric in metrics:
             if metric not in METRICS:
                 raise ReidError(f'unknown metric "{metric}"{nearest(metric, METRICS)}')
+        trained = self.fit_all(rows)
         result: list[dict[str, Any]] = []
         first: list[Metrics] = []
         for name, recipe in rows.items():
-            runs = [self.fit(recipe, seed) for seed in self.profile.seeds]
+            runs = trained[name]
             measured = [run.evaluate(dataset, **(evaluate or {})) for run in runs]
             first = first or measured
             on = dataset or runs[0].recipe.load_dataset()

@@ -1,5 +1,6 @@
 """The run store: one folder a recipe, named by its fingerprint.
 
+runs/<model>-<fingerprint>.lock  who trains it (see ``reidlib.claim``)
 runs/<model>-<fingerprint>/
     recipe.json             the recipe and the dataset's fingerprint
     checkpoint.safetensors  while training: weights, optimiser state, step
@@ -24,6 +25,7 @@ import torch
 from safetensors.torch import load_file
 
 from reidlib import models
+from reidlib.claim import claim, lock_file
 from reidlib.data import Dataset
 from reidlib.errors import ReidError, nearest
 from reidlib.evaluate import Metrics, evaluate
@@ -246,7 +248,9 @@ def _find(name: str, store: Path | None) -> Path:
 
 
 def remove(name: str, store: Path | None = None) -> Path:
-    """Deletes one run and returns the folder that it had."""
+    """Deletes one run and returns the folder that it had. Raises ReidError if it is in training."""
     path = _find(name, store)
-    shutil.rmtree(path)
+    with claim(path, seconds=0.5):
+        shutil.rmtree(path)
+        lock_file(path).unlink()
     return path

@@ -18,6 +18,7 @@ from tqdm import tqdm
 import reidlib
 from reidlib import models
 from reidlib.checkpoint import load_checkpoint, save_checkpoint, save_weights
+from reidlib.claim import claim
 from reidlib.data.bank import ImageBank, Tier
 from reidlib.data.batches import Batches
 from reidlib.data.sampler import IdentitySampler
@@ -90,6 +91,8 @@ def fit(
     resume: ``False`` trains again whatever is stored. store: the run store, default
     ``REIDLIB_RUNS``. tier: where the images lie, default by size (see ``ImageBank``).
     Raises ReidError, and keeps the last good state, if the loss is not finite.
+    A recipe that another process trains is waited for, so none is ever trained twice at once (see
+    ``reidlib.claim``).
     A run that was cut off at any step ends, on the CPU, with weights equal bit for bit to an
     undisturbed one, because a batch is a function of (seed, step).
     """
@@ -97,6 +100,24 @@ def fit(
     if resume and run.complete:
         return run
     device = pick_device(device)
+    with claim(run.path):
+        if not (resume and run.complete):  # else another process was faster
+            _train(run, device, resume, tier, checkpoint_seconds, progress)
+    return run
+
+
+def _train(
+    run: Run,
+    device: torch.device,
+    resume: bool,
+    tier: Tier | None,
+    checkpoint_seconds: float,
+    progress: bool,
+) -> None:
+    """The loop of ``fit``, in the one process that holds the claim."""
+    recipe = run.recipe
+    for part in run.path.glob(".*.part*"):  # of a process that was killed while it wrote
+        part.unlink(missing_ok=True)
     checkpoint, history_file = run.path / "checkpoint.safetensors", run.path / "history.csv"
     if not resume:
         for file in (run.path / "run.json", checkpoint, history_file):
@@ -119,8 +140,9 @@ def fit(
     rows: list[dict[Any, Any]] = []
     if checkpoint.is_file():
         step = load_checkpoint(checkpoint, model, optimizer)
-        history = pd.read_csv(history_file) if history_file.is_file() else pd.DataFrame()
-        rows = history[history.step <= step].to_dict("records") if len(history) else []
+        if step and history_file.is_file():  # before the first row it is empty
+            history = pd.read_csv(history_file)
+            rows = history[history.step <= step].to_dict("records")
         seconds_before = rows[-1]["seconds"] if rows else 0.0
 
     def diverged(what: str) -> ReidError:
@@ -210,7 +232,6 @@ def fit(
     }
     atomic_write(run.path / "run.json", json.dumps(info, indent=1))
     checkpoint.unlink(missing_ok=True)
-    return run
 
 
 def provenance(device: torch.device) -> dict[str, str | int]:

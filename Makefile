@@ -36,7 +36,7 @@ lab: $(READY) ## open the notebooks in JupyterLab
 
 bench: $(READY) ## measure the speed claims; those beside a peer only where its environment is
 	@for file in $$(grep -l '^if __name__ ==' benchmarks/*.py | grep -v /peer_); do \
-	  if grep -q 'measure.torchreid' "$$file" && ! [ -x "$${REIDLIB_PEERS:-build/peers/bin/python}" ]; then \
+	  if grep -qE 'measure.torchreid|peer_python' "$$file" && ! [ -x "$${REIDLIB_PEERS:-build/peers/bin/python}" ]; then \
 	    echo "== $$file: left out, it needs the peer's environment (see benchmarks/README.md)"; \
 	  else \
 	    echo "== $$file"; $(PY) "$$file" || exit 1; \

@@ -69,13 +69,19 @@ def market_labels(num_gallery: int, seed: int = 0) -> dict[str, np.ndarray]:
     }
 
 
-def torchreid(task: str, arrays: dict[str, np.ndarray]) -> tuple[dict[str, Any], np.ndarray]:
-    """Runs benchmarks/peer_torchreid.py on the same inputs: what it measured and its result."""
+def peer_python() -> str:
+    """The interpreter of torchreid's environment; exits if it is not there."""
     python = os.environ.get(
         "REIDLIB_PEERS", str(HERE.parent / "build" / "peers" / "bin" / "python")
     )
     if not Path(python).is_file():
         sys.exit(f"no {python}: make the environment that benchmarks/README.md describes")
+    return python
+
+
+def torchreid(task: str, arrays: dict[str, np.ndarray]) -> tuple[dict[str, Any], np.ndarray]:
+    """Runs benchmarks/peer_torchreid.py on the same inputs: what it measured and its result."""
+    python = peer_python()
     with tempfile.TemporaryDirectory() as folder:
         for name, array in arrays.items():
             np.save(f"{folder}/{name}.npy", array)

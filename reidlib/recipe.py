@@ -70,6 +70,12 @@ class Recipe:
         for name in ("ids_per_batch", "images_per_id", "epochs", "lr"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ReidError(f"recipe: {name} is {getattr(self, name)}, not above 0 and finite")
+        for name in ("pad_crop", "momentum", "weight_decay", "warmup", "warmup_start", "gamma"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ReidError(f"recipe: {name} is {value}, not at least 0 and finite")
+        if min(self.size) < 1:
+            raise ReidError(f"recipe: size is {self.size}, not (H, W) in pixels")
         for name in ("mirror", "erasing", "shifting", "jitter"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ReidError(f"recipe: {name} is {getattr(self, name)}, not a probability")

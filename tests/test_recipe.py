@@ -39,6 +39,9 @@ def test_but_sets_fields_and_model_options():
         ({"warmup": 200.0}, "warmup is 200"),
         ({"seed": -1}, "seed is -1"),
         ({"lr": float("nan")}, "lr is nan"),
+        ({"size": (-8, 8)}, r"not \(H, W\) in pixels"),
+        ({"pad_crop": -0.1}, "pad_crop is -0.1"),
+        ({"weight_decay": math.nan}, "weight_decay is nan"),
         ({"mirror": 1.5}, "not a probability"),
     ],
 )

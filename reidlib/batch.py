@@ -167,10 +167,20 @@ def _first_line(exception: Exception) -> str:
 
 
 def _report_folder(notebook: str, profile: str, overrides: Mapping[str, Any]) -> Path:
-    """Where a notebook's report goes. Raises ReidError if its profile or dataset is not right."""
+    """Where a notebook's report goes. Raises ReidError if its profile, dataset, backbone or weights
+    are not right."""
     from reidlib.data import loader
+    from reidlib.models.backbone import BACKBONES
 
     wanted = profiles.load(profile, notebook, overrides)
+    if wanted.backbone not in (None, *BACKBONES):
+        raise ReidError(
+            f'unknown backbone "{wanted.backbone}"{nearest(wanted.backbone, BACKBONES)}'
+        )
+    if wanted.weights not in (None, "imagenet") and not Path(wanted.weights).is_file():
+        raise ReidError(
+            f'weights file {wanted.weights} is not there: give another, "imagenet" or null'
+        )
     function = loader(wanted.dataset)
     known = {
         key: hints_of(function)[key]

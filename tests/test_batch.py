@@ -240,3 +240,15 @@ def test_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         assert cli.main(["run"]) == code
     assert cli.main([]) == 0
     assert "execute the notebooks" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"backbone": "tinny"}, 'unknown backbone "tinny", did you mean "tiny"'),
+        ({"weights": "none.pth"}, r"weights file .*none\.pth is not there"),
+    ],
+)
+def test_backbone_and_weights_are_checked_before_anything_runs(overrides, message):
+    with pytest.raises(ReidError, match=message):
+        batch._report_folder("00_quickstart", "smoke", overrides)

@@ -249,6 +249,6 @@ def test_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         ({"weights": "none.pth"}, r"weights file .*none\.pth is not there"),
     ],
 )
-def test_backbone_and_weights_are_checked_before_anything_runs(overrides, message):
+def test_backbone_and_weights_are_checked_before_anything_runs(checkout, overrides, message):
     with pytest.raises(ReidError, match=message):
-        batch._report_folder("00_quickstart", "smoke", overrides)
+        batch.run("own", overrides=overrides)

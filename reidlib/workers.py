@@ -51,7 +51,7 @@ def environments(n: int | None = None, threads: int | None = None) -> list[dict[
     Where there are GPUs, n is by default their number; else the number of cores. ``threads`` is by
     default 1 on the CPU, and a GPU's share of the cores beside one.
     """
-    if min(n or 1, threads or 1) < 1:
+    if any(number is not None and number < 1 for number in (n, threads)):
         raise ReidError(f"{n} workers of {threads} threads: both must be at least 1")
     there = gpus()
     n = n or len(there) or max(1, cores() // (threads or 1))

@@ -104,7 +104,12 @@ def _read_bytes(
 def _kernel() -> Any:
     """The compiled reader, or None where numba is not installed."""
     try:
+        import numba
+
         from reidlib.data.kernel import read_rows
     except ImportError:
         return None
+    threads = torch.get_num_threads()
+    numba.set_num_threads(min(threads, numba.get_num_threads()))
+    torch.set_num_threads(threads)  # numba's start has set its own number for torch too
     return read_rows

@@ -1,5 +1,9 @@
 """Reading: the compiled pass, torch's way, and slow references that crop, resize and paste."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -95,3 +99,25 @@ def test_the_mapped_tier_reads_the_same(bank, way):
     assert torch.equal(
         reading.read(mapped, index, theta, placed), reading.read(bank, index, theta, placed)
     )
+
+
+def test_the_compiled_reader_leaves_torch_its_number_of_threads():
+    """Both share one OpenMP, in which numba's start sets the number of threads."""
+    pytest.importorskip("numba")
+    code = """
+import pandas as pd
+import torch
+from reidlib.data.bank import ImageBank
+from reidlib.data.read import read
+from reidlib.geometry import identity
+
+torch.set_num_threads(1)
+split = pd.DataFrame({"path": "", "pid": range(2), "cam": 1})
+bank = ImageBank(torch.zeros(2, 3, 8, 4, dtype=torch.uint8), split, torch.device("cpu"), "device")
+read(bank, torch.arange(2), identity(2))
+print(torch.get_num_threads())
+"""
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "2"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"

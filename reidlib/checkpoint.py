@@ -9,6 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from reidlib.errors import ReidError
 from reidlib.io import atomic_path
 
 
@@ -24,9 +25,13 @@ def save_weights(path: Path, model: nn.Module) -> None:
 
 
 def save_checkpoint(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    precision: str = "float32",
 ) -> None:
-    """Writes weights, optimiser state and the number of steps done."""
+    """Writes weights, optimiser state, the number of steps done and the precision of their loss."""
     tensors = {f"model.{k}": v for k, v in plain_state(model).items()}
     for i, state in optimizer.state_dict()["state"].items():
         for key, value in state.items():
@@ -34,18 +39,28 @@ def save_checkpoint(
                 tensor = torch.as_tensor(value).detach().cpu().contiguous()
                 tensors[f"optimizer.{i}.{key}"] = tensor
     with atomic_path(path) as part:
-        save_file(tensors, part, metadata={"step": str(step)})
+        save_file(tensors, part, metadata={"step": str(step), "precision": precision})
 
 
-def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+def load_checkpoint(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, precision: str = "float32"
+) -> int:
     """Restores both and returns the number of steps done.
 
     The optimiser's settings (learning rate and so on) are not in the file: the recipe has them.
+    Raises ReidError if the steps so far were done in another precision: half a run in bf16 would be
+    neither the one nor the other.
     """
     weights: dict[str, Tensor] = {}
     state: dict[int, dict[str, Tensor]] = {}
     with safe_open(path, "pt") as file:
         step = int(file.metadata()["step"])
+        before = file.metadata().get("precision", precision)
+        if step and before != precision:
+            raise ReidError(
+                f"{path} was trained in {before} so far and would go on in {precision}: resume it "
+                "on a device like the first, or train again with resume=False"
+            )
         for key in file.keys():  # noqa: SIM118  (not a dict)
             kind, rest = key.split(".", 1)
             if kind == "model":

@@ -33,7 +33,7 @@ def data_dir(given: str | os.PathLike[str] | None = None) -> Path:
     if not value:
         raise ReidError(
             "no folder of datasets is known: set REIDLIB_DATA to the folder that holds them, "
-            "or pass root="
+            "or pass root= (--root on the command line)"
         )
     folder = Path(value)
     if not folder.is_dir():

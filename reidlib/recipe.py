@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
@@ -65,6 +66,8 @@ class Recipe:
             value = check_type(getattr(self, f.name), hints[f.name], f"recipe: {f.name}")
             object.__setattr__(self, f.name, value)
         checked = models.check_options(self.model, dict(self.options))
+        default = models.option_defaults(self.model)
+        checked = {k: v for k, v in checked.items() if v != default[k]}  # said or not: the same run
         object.__setattr__(self, "options", checked)
         object.__setattr__(self, "data_options", frozen(self.data_options))
         for name in ("ids_per_batch", "images_per_id", "epochs", "lr"):
@@ -121,7 +124,8 @@ class Recipe:
 
     def load_dataset(self) -> Dataset:
         """The dataset it trains on (kept in memory between calls)."""
-        return _dataset(self.dataset, json.dumps(self.data_options, sort_keys=True, default=str))
+        options = json.dumps(self.data_options, sort_keys=True, default=str)
+        return _dataset(self.dataset, options, os.environ.get("REIDLIB_DATA"))
 
     def fingerprint(self) -> str:
         """16 hex digits over the canonical form, the dataset, the weights file and FORMAT."""
@@ -138,7 +142,7 @@ class Recipe:
 
 
 @lru_cache(maxsize=8)
-def _dataset(name: str, options: str) -> Dataset:
+def _dataset(name: str, options: str, root: str | None) -> Dataset:
     return load(name, **json.loads(options))
 
 
@@ -177,6 +181,8 @@ def departures(own: Recipe, paper: Recipe) -> str:
         if a == b or f.name in ("seed", "data_options"):
             continue
         if f.name == "options":
+            a = {**models.option_defaults(own.model), **a}
+            b = {**models.option_defaults(paper.model), **b}
             changed = [k for k in sorted({*a, *b}) if a.get(k) != b.get(k)]
             changes += [f"{k} {_short(a.get(k))} ({_short(b.get(k))})" for k in changed]
         else:

@@ -86,8 +86,11 @@ class Run:
             "run": self.path.name,
             "steps x batch": f"{info['steps']} x {info['batch']}",
             "seconds of training": f"{info['seconds']:.0f}",
-            "images per second": f"{info['steps'] * info['batch'] / info['seconds']:.0f}",
+            "images per second": f"{info['images_per_s']:.0f} (median over the run)",
             "parameters (M)": f"{info['parameters'] / 1e6:.2f}",
+            "GMACs per image": f"{info['gmacs']:.3f} (encoding, multiply-accumulates)",
+            "TFLOP/s": f"{info['tflops']:.3f}, {100 * info['share_of_peak']:.0f} % of a matrix "
+            f"product's {info['peak_tflops']:.3f} ({info['precision']})",
             "image bank": f"tier {info['tier']}",
             "device": f"{info['device']}, {info['threads']} threads",
             "software": f"reidlib {info['commit']}, torch {info['torch']}, Python {info['python']}",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+import statistics
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from torch import nn
 from tqdm import tqdm
 
 import reidlib
-from reidlib import models
+from reidlib import models, throughput
 from reidlib.checkpoint import load_checkpoint, save_checkpoint, save_weights
 from reidlib.claim import claim
 from reidlib.data.bank import ImageBank, Tier
@@ -134,12 +136,14 @@ def _train(
     optimizer = build_optimizer(recipe, model)
     total = recipe.steps or max(1, round(recipe.epochs * sampler.steps_per_epoch))
     interval = max(1, total // 100)  # steps per row of the history
-    use_bf16 = recipe.precision == "bf16" or (recipe.precision == "auto" and device.type == "cuda")
+    precision = recipe.precision
+    if precision == "auto":
+        precision = "bf16" if device.type == "cuda" else "float32"
 
     step, seconds_before = 0, 0.0
     rows: list[dict[Any, Any]] = []
     if checkpoint.is_file():
-        step = load_checkpoint(checkpoint, model, optimizer)
+        step = load_checkpoint(checkpoint, model, optimizer, precision)
         if step and history_file.is_file():  # before the first row it is empty
             history = pd.read_csv(history_file)
             rows = history[history.step <= step].to_dict("records")
@@ -159,10 +163,11 @@ def _train(
         """Makes the state of this moment, if it is finite, the one that a later call resumes."""
         refuse_broken_weights()
         atomic_write(history_file, pd.DataFrame(rows).to_csv(index=False))
-        save_checkpoint(checkpoint, model, optimizer, step)
+        save_checkpoint(checkpoint, model, optimizer, step, precision)
 
     if step == 0:
         save()
+    autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=precision == "bf16")
     watch = Stopwatch(device)
     began = last_save = last_row = time.perf_counter()
     sums: dict[str, torch.Tensor] = {}
@@ -178,7 +183,7 @@ def _train(
         torch.manual_seed(recipe.seed * 1_000_003 + step)  # for dropout and the like
         with watch("data"):
             batch = batches(step)
-        with watch("forward"), torch.autocast(device.type, torch.bfloat16, enabled=use_bf16):
+        with watch("forward"), autocast():
             losses = model.loss(batch)
         with watch("backward"):
             optimizer.zero_grad(set_to_none=True)
@@ -220,14 +225,16 @@ def _train(
     refuse_broken_weights()  # the last step's gradient may have broken what no loss has seen
     atomic_write(history_file, pd.DataFrame(rows).to_csv(index=False))
     save_weights(run.path / "weights.safetensors", model)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     info = {
         "seconds": seconds_before + time.perf_counter() - began,
+        **throughput.report(model, statistics.median(row["images_per_s"] for row in rows), dtype),
         "steps": total,
         "batch": recipe.ids_per_batch * recipe.images_per_id,
         "parameters": count_parameters(model),
         "share": watch.shares(),
         "tier": bank.tier,
-        "precision": "bf16" if use_bf16 else "float32",
+        "precision": precision,
         **provenance(device),
     }
     atomic_write(run.path / "run.json", json.dumps(info, indent=1))

@@ -129,3 +129,8 @@ def test_cosine_schedule_falls_from_lr_to_zero():
 def test_baseline_recipe_follows_the_weights():
     assert baseline.for_weights(None).weights is None
     assert baseline.for_weights("imagenet") is baseline.RECIPE
+
+
+def test_a_default_that_is_said_is_the_same_recipe():
+    assert Recipe().but(margin=0.3, neck=True) == Recipe()
+    assert Recipe().but(margin=0.6).but(margin=0.3).canonical() == {}

@@ -179,3 +179,24 @@ def test_progress_bar_shows_loss_accuracy_and_speed(tmp_path, capsys):
 def test_too_few_identities_for_a_batch(tmp_path):
     with pytest.raises(ReidError, match="needs 16 identities"):
         fit(RECIPE.but(ids_per_batch=16), store=tmp_path, progress=False)
+
+
+def test_a_run_is_not_resumed_in_another_precision(tmp_path):
+    torch.manual_seed(0)
+    model = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, model, optimizer, 1, "bf16")
+    assert load_checkpoint(path, model, optimizer, "bf16") == 1
+    with pytest.raises(ReidError, match="was trained in bf16 so far and would go on in float32"):
+        load_checkpoint(path, model, optimizer, "float32")
+
+
+def test_a_run_reports_its_throughput(run):
+    info = run.info
+    assert info["gmacs"] > 0
+    expected = 6 * info["gmacs"] * info["images_per_s"] / 1e3
+    assert info["tflops"] == pytest.approx(expected)
+    assert 0 < info["share_of_peak"] < 1.5

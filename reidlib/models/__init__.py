@@ -23,6 +23,7 @@ __all__ = [
     "build",
     "check_options",
     "model_class",
+    "option_defaults",
     "option_names",
 ]
 
@@ -40,6 +41,12 @@ def option_names(name: str) -> set[str]:
     """The options of a model beside those that every model takes."""
     parameters = inspect.signature(model_class(name).__init__).parameters.values()
     return {p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in COMMON}
+
+
+def option_defaults(name: str) -> dict[str, Any]:
+    """The value of each option of a model where none is given."""
+    parameters = inspect.signature(model_class(name).__init__).parameters
+    return {key: parameters[key].default for key in option_names(name)}
 
 
 def check_options(name: str, options: dict[str, Any]) -> dict[str, Any]:

@@ -68,7 +68,8 @@ def statistics(dataset: Dataset) -> Figure:
     axes[2].set_title("Cameras that saw an identity")
     for axis in axes:
         axis.grid(axis="x", visible=False)
-    axes[0].legend(ncols=3, loc="lower center", framealpha=0.9)
+    axes[0].set_ylim(0, 1.25 * float(counts.max().max()))  # room for the legend
+    axes[0].legend(ncols=3, loc="upper center", frameon=False)
     return figure
 
 

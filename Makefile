@@ -32,7 +32,7 @@ test: $(READY) ## lint, type check, tests, then the notebooks at profile smoke
 	REIDLIB_PROFILE=smoke REIDLIB_RUNS="$$store" $(PY) -m pytest --nbval-lax notebooks
 
 lab: $(READY) ## open the notebooks in JupyterLab
-	$(PY) -m jupyterlab notebooks
+	$(PY) -m jupyterlab $$([ "$$(id -u)" != 0 ] || echo --allow-root) notebooks
 
 bench: $(READY) ## measure the speed claims; those beside a peer only where its environment is
 	@for file in $$(grep -l '^if __name__ ==' benchmarks/*.py | grep -v /peer_); do \

@@ -96,7 +96,7 @@ class Report:
             # no date and a fixed salt: the same picture is the same file
             meta = {"Date": None} if suffix == "svg" else {"Software": "reidlib"}
             with plt.rc_context({"svg.hashsalt": "reidlib"}):
-                figure.savefig(buffer, format=suffix, dpi=150, bbox_inches="tight", metadata=meta)
+                figure.savefig(buffer, format=suffix, dpi=110, bbox_inches="tight", metadata=meta)
             atomic_write(self.figures / f"{self.notebook}_{name}.{suffix}", buffer.getvalue())
         plt.close(figure)  # it is displayed once, as what its cell returns
         return figure

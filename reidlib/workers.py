@@ -19,6 +19,7 @@ resumed by the next worker from the last checkpoint.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -66,8 +67,10 @@ def environments(n: int | None = None, threads: int | None = None) -> list[dict[
 def processes(n: int | None = None, threads: int | None = None) -> Processes:
     """Processes of this machine: one for each GPU, or one single-threaded for each core.
 
-    ``with processes() as executor: fit_all(recipes, executor=executor)``. The number of threads
-    may change the last bits of what is learned (``tiny`` on the CPU: MEASURE); ``run.json`` has it.
+    ``with processes() as executor: fit_all(recipes, executor=executor)``. Two of one thread train
+    small runs 1.3 times as fast as one of two threads (``benchmarks/sweep.py``). The number of
+    threads changes the last bits of what is learned (``tiny``: in each of 12 runs); ``run.json``
+    has it.
     """
     return Processes(environments(n, threads))
 
@@ -100,16 +103,18 @@ def dask(
         return
     places = environments(workers, threads)
     # no memory limit: Dask would end a worker, whose memory it takes for data that it could spill
-    common = {"nthreads": 1, "memory_limit": 0, "dashboard": False, "host": "127.0.0.1"}
+    shared = {"nthreads": 1, "memory_limit": 0, "dashboard": False, "host": "127.0.0.1"}
+    shared["silence_logs"] = logging.ERROR
     specification = {
-        i: {"cls": Nanny, "options": {**common, "env": place}} for i, place in enumerate(places)
+        i: {"cls": Nanny, "options": {**shared, "env": place}} for i, place in enumerate(places)
     }
-    scheduler = {"cls": Scheduler, "options": {"dashboard": False, "host": "127.0.0.1", "port": 0}}
+    only_here = {"host": "127.0.0.1", "port": 0, "dashboard_address": "127.0.0.1:0"}
+    scheduler = {"cls": Scheduler, "options": {"dashboard": False, **only_here}}
     # what is common to all must be there before a worker imports torch
     early = {k: v for k, v in places[0].items() if k != "CUDA_VISIBLE_DEVICES"}
     with (
         dask_.config.set({"distributed.nanny.pre-spawn-environ": early}),
-        SpecCluster(specification, scheduler) as cluster,
+        SpecCluster(specification, scheduler, silence_logs=logging.ERROR) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client.get_executor(pure=False)

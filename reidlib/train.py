@@ -96,7 +96,7 @@ def fit(
     A recipe that another process trains is waited for, so none is ever trained twice at once (see
     ``reidlib.claim``).
     A run that was cut off at any step ends, on the CPU, with weights equal bit for bit to an
-    undisturbed one, because a batch is a function of (seed, step).
+    undisturbed one with as many threads, because a batch is a function of (seed, step).
     """
     run = Run.of(recipe, store)
     if resume and run.complete:

@@ -115,6 +115,16 @@ def test_damaged_cache_is_drawn_again(small: Dataset, harm: str) -> None:
     Image.open(file).load()
 
 
+def test_a_set_that_another_process_drew_meanwhile_stays(
+    small: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, seen = store.read, iter([None])  # at the first look it was not there yet
+    monkeypatch.setattr(store, "read", lambda folder: next(seen, read(folder)))
+    before = Path(small.query.path[0]).stat().st_ino
+    assert load(**SMALL).fingerprint == small.fingerprint
+    assert Path(small.query.path[0]).stat().st_ino == before
+
+
 def test_fingerprint_follows_options(small: Dataset) -> None:
     other = load(**{**SMALL, "seed": 1})
     assert other.fingerprint != small.fingerprint

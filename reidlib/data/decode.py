@@ -20,7 +20,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from reidlib.errors import ReidError
-from reidlib.io import atomic_write
+from reidlib.io import atomic_write, explained
 from reidlib.paths import cache_dir
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1
@@ -90,9 +90,10 @@ def decoded_file(split: pd.DataFrame, size: tuple[int, int], progress: bool = Fa
         return path
     part, note = path.with_suffix(".part"), path.with_suffix(".done")
     lock_file = path.with_suffix(".lock")
-    if not lock_file.is_file():
-        atomic_write(lock_file, "")  # makes the folder, or says why it cannot
-    with open(lock_file) as lock:
+    with explained(lock_file):
+        lock_file.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(lock_file, "a")  # noqa: SIM115  (never replaced: its lock would be lost)
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             if not path.is_file():

@@ -84,7 +84,7 @@ def load(
     name = "synthetic" if domain == "a" else f"synthetic-{domain}"
     found = store.read(folder)
     if found is None:
-        if folder.exists():
+        if folder.exists() and store.read(folder) is None:  # not just drawn by another process
             shutil.rmtree(folder)  # cut off or damaged
         store.draw(folder, _plan(options), options)
         found = store.read(folder)

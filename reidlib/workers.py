@@ -68,7 +68,7 @@ def processes(n: int | None = None, threads: int | None = None) -> Processes:
     """Processes of this machine: one for each GPU, or one single-threaded for each core.
 
     ``with processes() as executor: fit_all(recipes, executor=executor)``. Two of one thread train
-    small runs 1.3 times as fast as one of two threads (``benchmarks/sweep.py``). The number of
+    small runs 1.4 times as fast as one of two threads (``benchmarks/sweep.py``). The number of
     threads changes the last bits of what is learned (``tiny``: in each of 12 runs); ``run.json``
     has it.
     """

@@ -1,4 +1,4 @@
-"""One notebook's session: its profile, its figures and tables on disk, its rows of runs."""
+"""What one notebook holds on to: its profile, its figures and tables on disk, its rows of runs."""
 
 from __future__ import annotations
 

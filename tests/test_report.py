@@ -1,4 +1,4 @@
-"""A notebook's session: files in their places, rows beside published values, nobody real shown."""
+"""The report: files in their places, rows beside published values, nobody real shown."""
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -339,3 +339,11 @@ def test_the_bar_counts_rows_and_failures(tmp_path, capsys):
     assert "1/2" in shown
     assert "failed=1" in shown
     assert "loss=" not in shown  # no bar of a single run
+
+
+def test_a_local_cluster_leaves_the_environment_as_it_was():
+    """Else whatever this process starts later would have one thread."""
+    before = dict(os.environ)
+    with dask(workers=1, threads=1) as executor:
+        assert executor.submit(abs, -1).result() == 1
+    assert dict(os.environ) == before

@@ -7,6 +7,8 @@ there, one compiled pass from bytes to normalised floats, five times as fast as 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -96,20 +98,29 @@ def _read_bytes(
     # pixels of the input: the centre of the first is 0
     px, py = (((at.numpy() + 1) * length - 1) / 2 for at, length in ((x, width), (y, height)))
     out = torch.empty(n, 3, height, width)
-    kernel(bank.bytes(), index.numpy(), px, py, window, boxes, scale, offset, fill, out.numpy())
+    with _torch_threads():
+        kernel(bank.bytes(), index.numpy(), px, py, window, boxes, scale, offset, fill, out.numpy())
     return out
+
+
+@contextmanager
+def _torch_threads() -> Iterator[None]:
+    """numba with as many threads as torch has now; both share OpenMP, where each call of numba's
+    would otherwise set its own number for torch too, and with it the last bits of what follows."""
+    import numba
+
+    threads = torch.get_num_threads()
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    yield
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
 
 
 @cache
 def _kernel() -> Any:
     """The compiled reader, or None where numba is not installed."""
     try:
-        import numba
-
         from reidlib.data.kernel import read_rows
     except ImportError:
         return None
-    threads = torch.get_num_threads()
-    numba.set_num_threads(min(threads, numba.get_num_threads()))
-    torch.set_num_threads(threads)  # numba's start has set its own number for torch too
     return read_rows

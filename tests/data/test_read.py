@@ -121,3 +121,18 @@ print(torch.get_num_threads())
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "1\n"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_reading_leaves_torch_the_number_of_threads_it_has_now(bank, threads):
+    pytest.importorskip("numba")
+    before = torch.get_num_threads()
+    theta, index = random_theta(6), torch.arange(6)
+    try:
+        torch.set_num_threads(3 - threads)
+        reading.read(bank, index, theta)
+        torch.set_num_threads(threads)
+        reading.read(bank, index, theta)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)

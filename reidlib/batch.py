@@ -19,7 +19,7 @@ from tqdm import tqdm
 from reidlib import profile as profiles
 from reidlib.errors import ReidError, nearest
 from reidlib.io import atomic_write
-from reidlib.paths import root
+from reidlib.paths import environment_kept, root
 from reidlib.types import check_type, hints_of
 
 PATH_VARIABLES = ("REIDLIB_DATA", "REIDLIB_RUNS", "REIDLIB_CACHE", "REIDLIB_WEIGHTS_DIR")
@@ -229,17 +229,13 @@ def _check_writable(folder: Path) -> None:
 @contextmanager
 def _environment() -> Iterator[None]:
     """What kernels inherit: no ``REIDLIB_PROFILE``, absolute paths, this environment's kernel."""
-    before = dict(os.environ)
-    os.environ.pop("REIDLIB_PROFILE", None)
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
-    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
-    # threads that spin while they wait make training 4 times slower when the machine has other work
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    for name in PATH_VARIABLES:
-        if os.environ.get(name):
-            os.environ[name] = os.path.abspath(os.environ[name])
-    try:
+    with environment_kept():
+        os.environ.pop("REIDLIB_PROFILE", None)
+        os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+        os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+        # threads that spin while they wait make training 4 times slower beside other work
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        for name in PATH_VARIABLES:
+            if os.environ.get(name):
+                os.environ[name] = os.path.abspath(os.environ[name])
         yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

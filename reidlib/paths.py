@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from reidlib.errors import ReidError
@@ -40,3 +42,14 @@ def data_dir(given: str | os.PathLike[str] | None = None) -> Path:
         source = "root" if given else "REIDLIB_DATA"
         raise ReidError(f"{source} is {folder}, which is not a folder: point it at your datasets")
     return folder
+
+
+@contextmanager
+def environment_kept() -> Iterator[None]:
+    """The environment variables of this process are afterwards what they were before."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -12,6 +12,7 @@ from functools import cache
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from reidlib.encode import device_of, evaluating
 from reidlib.models import ReIDModel
 
 
@@ -20,16 +21,10 @@ def gmacs(model: ReIDModel) -> float:
 
     Counted by torch on one image; the model's mode and weights stay as they are.
     """
-    device = next(model.parameters()).device
-    image = torch.zeros(1, 3, *model.size, device=device)
-    training = model.training
+    image = torch.zeros(1, 3, *model.size, device=device_of(model))
     counter = FlopCounterMode(display=False)
-    try:
-        model.eval()
-        with torch.no_grad(), counter:
-            model.encode(image)
-    finally:
-        model.train(training)
+    with evaluating(model), counter:
+        model.encode(image)
     return counter.get_total_flops() / 2e9
 
 
@@ -64,7 +59,7 @@ def report(
     """
     forward = gmacs(model)
     achieved = 3 * 2 * forward * images_per_s / 1e3
-    peak = matrix_peak(next(model.parameters()).device, dtype)
+    peak = matrix_peak(device_of(model), dtype)
     return {
         "images_per_s": images_per_s,
         "gmacs": forward,

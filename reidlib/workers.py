@@ -28,6 +28,7 @@ from contextlib import contextmanager
 import torch
 
 from reidlib.errors import ReidError
+from reidlib.paths import environment_kept
 from reidlib.processes import Processes
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -113,20 +114,9 @@ def dask(
     # what is common to all must be there before a worker imports torch
     early = {k: v for k, v in places[0].items() if k != "CUDA_VISIBLE_DEVICES"}
     with (
-        _environment_kept(),  # a Nanny writes it into this process, and leaves it there
+        environment_kept(),  # a Nanny writes it into this process, and leaves it there
         dask_.config.set({"distributed.nanny.pre-spawn-environ": early}),
         SpecCluster(specification, scheduler, silence_logs=logging.ERROR) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client.get_executor(pure=False)
-
-
-@contextmanager
-def _environment_kept() -> Iterator[None]:
-    """The environment of this process is afterwards what it was before."""
-    before = dict(os.environ)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

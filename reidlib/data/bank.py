@@ -16,20 +16,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from reidlib.data.decode import UNREADABLE, Box, decode, decode_into, decoded_file
+from reidlib.data.decode import decode_into, decoded_file
 from reidlib.errors import ReidError, nearest
-
-__all__ = [
-    "MEAN",
-    "STD",
-    "UNREADABLE",
-    "Box",
-    "ImageBank",
-    "Tier",
-    "choose_tier",
-    "decode",
-    "denormalise",
-]
 
 Tier = Literal["device", "pinned", "mmap"]
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in [0, 1]

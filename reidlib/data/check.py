@@ -17,8 +17,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from reidlib.data import LOADERS, load, loader
-from reidlib.data.bank import UNREADABLE
 from reidlib.data.dataset import SPLITS, Dataset
+from reidlib.data.decode import UNREADABLE
 from reidlib.data.layout import shown
 from reidlib.errors import ReidError
 from reidlib.paths import data_dir

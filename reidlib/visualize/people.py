@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from reidlib.data import Dataset
-from reidlib.data.bank import decode
+from reidlib.data.decode import decode
 from reidlib.data.sampler import generator
 from reidlib.visualize.style import mosaic, show
 

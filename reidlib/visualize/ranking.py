@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from reidlib.data import Dataset
-from reidlib.data.bank import decode
+from reidlib.data.decode import decode
 from reidlib.visualize.people import TILE
 from reidlib.visualize.style import QUERY, RIGHT, WRONG, framed, mosaic, rgb, show
 

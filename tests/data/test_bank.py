@@ -10,9 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from reidlib.data import decode as decoding
-from reidlib.data.bank import ImageBank, choose_tier, decode, denormalise
+import reidlib.data.decode as decoding
+from reidlib.data.bank import ImageBank, choose_tier, denormalise
 from reidlib.data.batches import Batches
+from reidlib.data.decode import decode
 from reidlib.data.sampler import IdentitySampler
 from reidlib.errors import ReidError
 from reidlib.paths import cache_dir

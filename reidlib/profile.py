@@ -43,6 +43,7 @@ class Profile:
     steps: int | None = None  # fixes the number of steps; the schedule keeps its shape
     ids_per_batch: int | None = None  # None: the recipe's own
     images_per_id: int | None = None  # None: the recipe's own
+    points: int | None = None  # at most so many values of a sweep; None: all
     workers: int | None = None  # processes that train; None: one for each GPU or CPU core
 
     def apply(self, recipe: Recipe, seed: int | None = None, **changes: Any) -> Recipe:
@@ -163,6 +164,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {  # key: (test, what is
     "steps": (lambda v: v is None or v > 0, "above 0"),
     "ids_per_batch": (lambda v: v is None or v > 1, "above 1"),
     "images_per_id": (lambda v: v is None or v > 0, "above 0"),
+    "points": (lambda v: v is None or v > 0, "above 0"),
     "workers": (lambda v: v is None or v > 0, "above 0"),
     "seeds": (
         lambda v: len(set(v)) == len(v) > 0 and min(v) >= 0,

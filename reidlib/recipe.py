@@ -48,12 +48,14 @@ class Recipe:
     camera_balanced: bool = False  # an identity's K images from as many cameras as there are
     optimizer: Literal["adam", "sgd"] = "adam"
     lr: float = 3.5e-4
+    head_lr: float = 1.0  # times lr: the rate of the model's head (``ReIDModel.head``)
     momentum: float = 0.9  # of sgd
     weight_decay: float = 5e-4
     epochs: float = 120.0
     steps: int | None = None  # instead of epochs; the schedule keeps its shape
     warmup: float = 10.0  # epochs from lr * warmup_start to lr
     warmup_start: float = 0.01
+    warmup_shape: Literal["linear", "exponential"] = "linear"
     schedule: Literal["step", "cosine"] = "step"
     milestones: tuple[float, ...] = (40.0, 70.0)  # epochs; lr times gamma after each
     gamma: float = 0.1
@@ -70,7 +72,7 @@ class Recipe:
         checked = {k: v for k, v in checked.items() if v != default[k]}  # said or not: the same run
         object.__setattr__(self, "options", checked)
         object.__setattr__(self, "data_options", frozen(self.data_options))
-        for name in ("ids_per_batch", "images_per_id", "epochs", "lr"):
+        for name in ("ids_per_batch", "images_per_id", "epochs", "lr", "head_lr"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ReidError(f"recipe: {name} is {getattr(self, name)}, not above 0 and finite")
         for name in ("pad_crop", "momentum", "weight_decay", "warmup", "warmup_start", "gamma"):
@@ -86,6 +88,8 @@ class Recipe:
             raise ReidError(f"recipe: seed is {self.seed}, not at least 0")
         if self.steps is not None and self.steps < 1:
             raise ReidError(f"recipe: steps is {self.steps}, not at least 1 (or None)")
+        if self.warmup_shape == "exponential" and self.warmup and not self.warmup_start:
+            raise ReidError("recipe: an exponential warm-up cannot begin at warmup_start 0")
         if self.warmup > self.epochs:
             raise ReidError(f"recipe: warmup is {self.warmup} of {self.epochs} epochs")
 
@@ -119,6 +123,18 @@ class Recipe:
         plain: dict[str, Any] = json.loads(json.dumps(different, sort_keys=True))
         return plain
 
+    def test_options(self) -> dict[str, Any]:
+        """The options that decide nothing but the test, where they differ from the default."""
+        names = models.model_class(self.model).test_options(self.options)
+        return {key: value for key, value in self.options.items() if key in names}
+
+    def training(self) -> Recipe:
+        """The recipe without them: what decides the weights. It names the run."""
+        mine = self.test_options()
+        return dataclasses.replace(
+            self, options={k: v for k, v in self.options.items() if k not in mine}
+        )
+
     def __hash__(self) -> int:
         return hash(json.dumps(self.canonical(), sort_keys=True))
 
@@ -128,9 +144,10 @@ class Recipe:
         return _dataset(self.dataset, options, os.environ.get("REIDLIB_DATA"))
 
     def fingerprint(self) -> str:
-        """16 hex digits over the canonical form, the dataset, the weights file and FORMAT."""
+        """16 hex digits over what decides the weights: the canonical form of ``training()``, the
+        dataset, the file of initial weights and FORMAT."""
         content: dict[str, Any] = {
-            "recipe": {k: v for k, v in self.canonical().items() if k != "weights"},
+            "recipe": {k: v for k, v in self.training().canonical().items() if k != "weights"},
             "data": self.load_dataset().fingerprint,
             "format": FORMAT,
             "weights": self.weights,
@@ -156,14 +173,16 @@ def _file_hash(path: str) -> str:
 def lr_at(recipe: Recipe, step: int, total: int) -> float:
     """The learning rate of ``step`` out of ``total``.
 
-    Linear warm-up from ``warmup_start`` times lr, then steps at the milestones or a half cosine to
-    0. All lengths are shares of the whole, so that a shortened run keeps the schedule's shape.
+    Warm-up from ``warmup_start`` times lr, by equal steps or equal ratios, then steps at the
+    milestones or a half cosine to 0. All lengths are shares of the whole, so that a shortened run keeps the schedule's shape.
     """
     epoch = recipe.epochs * step / total
     factor = 1.0
     if epoch < recipe.warmup:
         start = recipe.warmup_start
-        factor = start + (1 - start) * epoch / recipe.warmup
+        done = epoch / recipe.warmup
+        linear = recipe.warmup_shape == "linear"
+        factor = start + (1 - start) * done if linear else start ** (1 - done)
     if recipe.schedule == "step":
         return recipe.lr * factor * recipe.gamma ** sum(epoch >= m for m in recipe.milestones)
     done = max(0.0, epoch - recipe.warmup) / max(recipe.epochs - recipe.warmup, 1e-12)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from reidlib import profile as profiles
-from reidlib.compare import compare, interval
+from reidlib import published as printed_tables
+from reidlib import tables
+from reidlib.compare import Comparison, compare, interval
 from reidlib.data import Dataset, load
 from reidlib.errors import ReidError, nearest
 from reidlib.io import atomic_write
@@ -19,7 +21,7 @@ from reidlib.paths import root
 from reidlib.profile import Profile
 from reidlib.recipe import Recipe, departures
 from reidlib.runs import Run
-from reidlib.sweep import executor_for, fit_all
+from reidlib.sweep import Evaluation, executor_for, fit_all
 from reidlib.train import fit
 
 if TYPE_CHECKING:
@@ -57,17 +59,34 @@ class Report:
         """Trains (or finds) the recipe at this profile's scale."""
         return fit(self.recipe(recipe, seed, **changes))
 
-    def fit_all(self, rows: Mapping[str, Recipe]) -> dict[str, list[Run]]:
+    def points(self, values: Sequence[Any], keep: Any) -> list[Any]:
+        """The values of a sweep that this profile has time for (``points``), in their order.
+
+        ``keep``, the paper's own value, is always among them, then the ends, then evenly spaced.
+        Raises ReidError if it is none of ``values``.
+        """
+        if keep not in values:
+            raise ReidError(f"a sweep over {list(values)} must contain the value to keep, {keep!r}")
+        n = min(self.profile.points or len(values), len(values))
+        even = [round(i * (len(values) - 1) / max(n - 2, 1)) for i in range(max(n - 1, 0))]
+        chosen = {list(values).index(keep), *even[: n - 1]}
+        rest = (i for i in range(len(values)) if i not in chosen)
+        chosen |= {next(rest) for _ in range(n - len(chosen))}
+        return [value for i, value in enumerate(values) if i in chosen]
+
+    def fit_all(
+        self, rows: Mapping[str, Recipe], evaluations: Sequence[Evaluation] = ()
+    ) -> dict[str, list[Run]]:
         """Every row with every seed of the profile, at its scale, in the order of the seeds.
 
-        Trains on as many processes as the profile's ``workers`` says, or on the Dask cluster at
+        evaluations: made of each run where it was trained. Trains on as many processes as the profile's ``workers`` says, or on the Dask cluster at
         ``REIDLIB_SCHEDULER`` (see ``reidlib.sweep``).
         """
         jobs = [(name, seed) for name in rows for seed in self.profile.seeds]
         recipes = [self.recipe(rows[name], seed) for name, seed in jobs]
         names = [f"{name}, seed {seed}" for name, seed in jobs]
-        with executor_for(recipes, self.profile.workers) as executor:
-            runs = iter(fit_all(recipes, executor=executor, names=names))
+        with executor_for(recipes, self.profile.workers, evaluations) as executor:
+            runs = iter(fit_all(recipes, executor=executor, names=names, evaluations=evaluations))
         return {name: [next(runs) for _ in self.profile.seeds] for name in rows}
 
     def title(self, text: str) -> str:
@@ -125,6 +144,15 @@ class Report:
         self.save(frame, name)
         return self.show(frame, title, digits)
 
+    def results(
+        self, tidy: pd.DataFrame, name: str, title: str, *, published: str | None = None
+    ) -> Styler:
+        """Saves what ``reproduce`` returned and shows it in one line a row (``tables.wide``)."""
+        self.save(tidy, name)
+        note = tables.departures_note(tidy)
+        caption = f"{title}, in percent" + (f"; {note}" if note else "")
+        return self.show(tables.wide(tidy, published), caption)
+
     def reproduce(
         self,
         rows: Mapping[str, Recipe],
@@ -150,11 +178,11 @@ class Report:
         settings), seconds (of training, mean), device, commit, data, runs, recipe (of the first
         seed, what differs from the defaults).
         """
-        printed = _published(published, published_dataset)
+        printed = printed_tables.values(published, published_dataset)
         for metric in metrics:
             if metric not in METRICS:
                 raise ReidError(f'unknown metric "{metric}"{nearest(metric, METRICS)}')
-        trained = self.fit_all(rows)
+        trained = self.fit_all(rows, [Evaluation(dataset, evaluate or {})])
         result: list[dict[str, Any]] = []
         first: list[Metrics] = []
         for name, recipe in rows.items():
@@ -193,6 +221,24 @@ class Report:
                 )
         return pd.DataFrame(result)
 
+    def gain(
+        self,
+        before: Recipe,
+        after: Recipe,
+        metric: str = "mAP",
+        *,
+        evaluate: Mapping[str, Any] | None = None,
+        dataset: Dataset | None = None,
+    ) -> Comparison:
+        """What a metric gains from one recipe to another, over all seeds, paired by query."""
+        trained = self.fit_all(
+            {"before": before, "after": after}, [Evaluation(dataset, evaluate or {})]
+        )
+        scores = [
+            [run.evaluate(dataset, **(evaluate or {})) for run in r] for r in trained.values()
+        ]
+        return compare(*scores, metric)
+
 
 def _protocol(dataset: Dataset, options: Mapping[str, Any]) -> str:
     """The protocol, and what else an evaluation was asked for: ``"market1501, rerank True"``."""
@@ -202,37 +248,3 @@ def _protocol(dataset: Dataset, options: Mapping[str, Any]) -> str:
 
 def _has_index(frame: pd.DataFrame) -> bool:
     return frame.index.name is not None or isinstance(frame.index, pd.MultiIndex)
-
-
-def _published(name: str | None, dataset: str | None) -> dict[tuple[str, str], float]:
-    """(row, metric) -> value of a published table. Raises ReidError for an unknown one."""
-    if name is None:
-        return {}
-    folder = root() / "notebooks" / "published"
-    path = folder / f"{name}.csv"
-    if not path.is_file():
-        names = [file.stem for file in folder.glob("*.csv")]
-        raise ReidError(f'no published table "{name}"{nearest(name, names)}')
-    table = pd.read_csv(path)
-    if missing := {"row", "dataset", "metric", "value"} - set(table.columns):
-        raise ReidError(f"{path.name} holds no results: it lacks the columns {sorted(missing)}")
-    if dataset:
-        if not (table.dataset == dataset).any():
-            raise ReidError(
-                f'{path.name} prints nothing on "{dataset}"{nearest(dataset, set(table.dataset))}'
-            )
-        table = table[table.dataset == dataset]
-    twice = table[table.duplicated(["row", "metric"])]
-    if len(twice):
-        several = sorted(set(table.dataset))
-        way_out = f"choose published_dataset from {several}" if len(several) > 1 else (
-            "give each of these rows a name of its own"
-        )  # fmt: skip
-        raise ReidError(
-            f'{path.name} prints {twice.metric.iloc[0]} of "{twice.row.iloc[0]}" several times: '
-            f"{way_out}"
-        )
-    return {
-        (str(row), str(metric)): float(value)
-        for row, metric, value in zip(table.row, table.metric, table.value, strict=True)
-    }

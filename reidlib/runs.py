@@ -47,7 +47,10 @@ _BANKS = ("query_bank", "gallery_bank")  # the same images sooner, not other one
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A folder of the store; complete or on the way."""
+    """A folder of the store; complete or on the way.
+
+    Its recipe may have test options of its own: several recipes, one training (``Recipe.training``).
+    """
 
     path: Path
     recipe: Recipe
@@ -129,9 +132,7 @@ class Run:
         an unknown one.
         """
         dataset = dataset or self.recipe.load_dataset()
-        what = _what(dataset, options)
-        key = json.dumps(what, sort_keys=True, default=str)
-        folder = self.path / "eval" / hashlib.sha256(key.encode()).hexdigest()[:16]
+        folder, what = self._evaluation(dataset, options)
         if not (folder / "metrics.json").is_file():
             device = pick_device(device)
             metrics = evaluate(self.load_model(device), dataset, device=device, **options)
@@ -139,6 +140,19 @@ class Run:
             atomic_write(folder / "what.json", json.dumps(what, indent=1, default=str))
             metrics.save(folder)
         return Metrics.load(folder)
+
+    def evaluated(self, dataset: Dataset | None = None, **options: Any) -> bool:
+        """Whether ``evaluate`` with these arguments has its answer stored."""
+        folder, _ = self._evaluation(dataset or self.recipe.load_dataset(), options)
+        return (folder / "metrics.json").is_file()
+
+    def _evaluation(self, dataset: Dataset, options: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+        """The folder of an evaluation and what it is named by."""
+        what = _what(dataset, options)
+        if tested := self.recipe.test_options():
+            what["model"] = tested
+        key = json.dumps(what, sort_keys=True, default=str)
+        return self.path / "eval" / hashlib.sha256(key.encode()).hexdigest()[:16], what
 
 
 def _what(dataset: Dataset, options: dict[str, Any]) -> dict[str, Any]:
@@ -188,7 +202,7 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
 def write_recipe(run: Run) -> None:
     """Writes ``recipe.json`` of a run."""
     content = {
-        "recipe": dataclasses.asdict(run.recipe),
+        "recipe": dataclasses.asdict(run.recipe.training()),
         "dataset_fingerprint": run.recipe.load_dataset().fingerprint,
     }
     atomic_write(run.path / "recipe.json", json.dumps(content, indent=1, default=str))

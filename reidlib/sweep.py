@@ -11,16 +11,17 @@ import threading
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from tqdm import tqdm
 
 from reidlib.claim import claimed
+from reidlib.data import Dataset
 from reidlib.errors import ReidError
 from reidlib.paths import runs_dir
 from reidlib.recipe import Recipe
@@ -28,7 +29,16 @@ from reidlib.runs import Run
 from reidlib.train import fit
 from reidlib.workers import cores, dask, gpus, processes
 
-__all__ = ["dask", "executor_for", "fit_all", "processes"]
+__all__ = ["Evaluation", "dask", "executor_for", "fit_all", "processes"]
+
+
+class Evaluation(NamedTuple):
+    """What ``Run.evaluate`` is asked for."""
+
+    dataset: Dataset | None = None  # default: the recipe's own
+    options: Mapping[str, Any] = {}
+
+
 _ALONE = threading.Lock()  # torch's random state is the process's: it trains one run at a time
 
 
@@ -41,6 +51,7 @@ def fit_all(
     store: Path | None = None,
     progress: bool = True,
     names: Sequence[str] | None = None,
+    evaluations: Sequence[Evaluation] = (),
 ) -> list[Run]:
     """The complete runs of ``recipes``, in their order; what is stored already is not trained.
 
@@ -48,6 +59,7 @@ def fit_all(
     after the other in this process. Equal recipes are trained once, also against other sweeps (see
     ``reidlib.claim``). A row that fails goes to the end of the queue ``retries`` times, and resumes
     from its checkpoint. names: what rows are called in messages, default their folders.
+    evaluations: made of every run where it was trained, and stored with it.
     Raises ReidError with the first line of each failed row's error, when all others are complete.
     Ctrl-C cancels what has not started.
 
@@ -58,29 +70,35 @@ def fit_all(
     called = {run.path: run.path.name for run in runs}
     if names is not None:
         called = {r.path: name for r, name in reversed(list(zip(runs, names, strict=True)))}
-    rows = {run.path: run for run in runs if not run.complete}
+    rows: dict[Path, list[Run]] = {}  # those that share weights and differ in their test: together
+    for run in runs:
+        if not _done(run, evaluations) and run not in rows.setdefault(run.path, []):
+            rows[run.path].append(run)
+    rows = {path: group for path, group in rows.items() if group}
     alone = len(rows) == 1 and executor is None  # its own bar says more
     waiting, failures, errors = deque(rows.values()), Counter[Path](), dict[Path, str]()
-    pending: dict[Future[str], Run] = {}
+    pending: dict[Future[str], list[Run]] = {}
     shown = progress and len(rows) > 0 and not alone
     bar = tqdm(total=len(rows), desc="sweep", unit="run", disable=not shown)
     try:
         while waiting or pending:
             while waiting and (executor or not pending):
-                run = waiting.popleft()
-                call = (run.recipe, device, store, progress and alone, uuid.uuid4().hex)
-                pending[_submit(executor, _row, *call)] = run
+                group = waiting.popleft()
+                recipes = [run.recipe for run in group]
+                call = (recipes, evaluations, device, store, progress and alone, uuid.uuid4().hex)
+                pending[_submit(executor, _row, *call)] = group
             for future in wait(pending, timeout=1, return_when=FIRST_COMPLETED).done:
-                run = pending.pop(future)
+                group = pending.pop(future)
+                run = group[0]
                 error = _error(future, run)
                 if error is None:
                     bar.update()
                 elif failures[run.path] < retries:
                     failures[run.path] += 1
-                    waiting.append(run)
+                    waiting.append(group)
                 else:
                     errors[run.path] = error
-            running = sum(claimed(run.path) for run in pending.values())
+            running = sum(claimed(group[0].path) for group in pending.values())
             bar.set_postfix({"failed": len(errors), "running": running})
     finally:
         for future in pending:
@@ -94,15 +112,28 @@ def fit_all(
     return runs
 
 
+def _done(run: Run, evaluations: Sequence[Evaluation]) -> bool:
+    return run.complete and all(run.evaluated(e.dataset, **e.options) for e in evaluations)
+
+
 def _row(
-    recipe: Recipe, device: str | torch.device | None, store: Path, progress: bool, token: str
+    recipes: Sequence[Recipe],
+    evaluations: Sequence[Evaluation],
+    device: str | torch.device | None,
+    store: Path,
+    progress: bool,
+    token: str,
 ) -> str:
-    """In the worker: trains a recipe and returns the name of its folder.
+    """In the worker: trains what the recipes share, evaluates each, and returns the folder's name.
 
     token: makes the call unlike any other, since Dask answers an equal one with its old result.
     """
     with _ALONE:
-        return fit(recipe, device=device, store=store, progress=progress).path.name
+        for recipe in recipes:
+            run = fit(recipe, device=device, store=store, progress=progress)
+            for dataset, options in evaluations:
+                run.evaluate(dataset, device=device, **options)
+    return run.path.name
 
 
 def _submit(executor: Executor | None, function: Callable[..., str], *args: Any) -> Future[str]:
@@ -135,15 +166,17 @@ def _error(future: Future[str], run: Run) -> str | None:
 
 
 def executor_for(
-    recipes: Sequence[Recipe], workers: int | None = None
+    recipes: Sequence[Recipe],
+    workers: int | None = None,
+    evaluations: Sequence[Evaluation] = (),
 ) -> AbstractContextManager[Executor | None]:
-    """What trains those of ``recipes`` that are not stored yet; None is this process.
+    """What trains (and evaluates) those of ``recipes`` that are not stored yet; None: this process.
 
     The Dask cluster at ``REIDLIB_SCHEDULER`` if that is set. Else ``workers`` processes, by default
     one for each GPU or CPU core, but no more than there are runs; the cores are shared out evenly.
     One run, or one GPU, needs no other process.
     """
-    todo = len({run.path for run in map(Run.of, recipes) if not run.complete})
+    todo = len({run.path for run in map(Run.of, recipes) if not _done(run, evaluations)})
     address = os.environ.get("REIDLIB_SCHEDULER")
     if todo and address:
         return dask(address)

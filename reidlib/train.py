@@ -47,8 +47,14 @@ def build_model(recipe: Recipe, num_ids: int) -> models.ReIDModel:
 
 
 def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """Adam or SGD over all trainable parameters."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    """Adam or SGD over all trainable parameters; those of the head at ``head_lr`` times the rate."""
+    names = getattr(model, "head", ()) if recipe.head_lr != 1 else ()
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            factor = recipe.head_lr if name.startswith(names) else 1.0
+            groups.setdefault(factor, []).append(parameter)
+    parameters = [{"params": group, "factor": factor} for factor, group in groups.items()]
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(
             parameters, recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
@@ -179,7 +185,7 @@ def _train(
     while step < total:
         lr = lr_at(recipe, step, total)
         for group in optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("factor", 1.0)
         torch.manual_seed(recipe.seed * 1_000_003 + step)  # for dropout and the like
         with watch("data"):
             batch = batches(step)

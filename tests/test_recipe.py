@@ -1,6 +1,5 @@
 """Recipes: strict, frozen, with a fingerprint that follows what is learned."""
 
-import inspect
 import math
 
 import pytest
@@ -39,6 +38,8 @@ def test_but_sets_fields_and_model_options():
         ({"warmup": 200.0}, "warmup is 200"),
         ({"seed": -1}, "seed is -1"),
         ({"lr": float("nan")}, "lr is nan"),
+        ({"head_lr": 0}, "head_lr is 0"),
+        ({"warmup_shape": "exponential", "warmup_start": 0}, "cannot begin at warmup_start 0"),
         ({"size": (-8, 8)}, r"not \(H, W\) in pixels"),
         ({"pad_crop": -0.1}, "pad_crop is -0.1"),
         ({"weight_decay": math.nan}, "weight_decay is nan"),
@@ -62,24 +63,42 @@ def test_defaults_are_part_of_the_format():
         "backbone='resnet50', weights=None, size=(256, 128), ids_per_batch=16, images_per_id=4, "
         "mirror=0.5, pad_crop=0.0390625, erasing=0.0, shifting=0.0, shifting_options={}, "
         "crop_resize_shift=False, jitter=0.0, camera_balanced=False, optimizer='adam', "
-        "lr=0.00035, momentum=0.9, "
+        "lr=0.00035, head_lr=1.0, momentum=0.9, "
         "weight_decay=0.0005, epochs=120.0, steps=None, warmup=10.0, warmup_start=0.01, "
-        "schedule='step', milestones=(40.0, 70.0), gamma=0.1, precision='auto', seed=0)"
+        "warmup_shape='linear', schedule='step', milestones=(40.0, 70.0), gamma=0.1, precision='auto', seed=0)"
     )
 
 
-def test_defaults_of_models_are_part_of_the_format():
-    """They are not in a fingerprint either: change one, and FORMAT has to be raised."""
-    parameters = inspect.signature(models.model_class("baseline").__init__).parameters
-    defaults = {name: parameters[name].default for name in models.option_names("baseline")}
-    assert defaults == {
+DEFAULTS: dict[str, dict[str, object]] = {
+    "baseline": {
         "pooling": "avg",
         "neck": True,
         "label_smoothing": 0.1,
         "margin": 0.3,
         "triplet": 1.0,
         "last_stride": 1,
-    }
+    },
+    "mgn": {"stripes": (1, 2, 3), "width": 256, "margin": 1.2},
+    "rmgl": {
+        "stripes": (2, 3),
+        "op": True,
+        "rp": True,
+        "split": "conv2",
+        "abp": True,
+        "abp_pooling": "avg",
+        "abp_training": False,
+        "width": 256,
+        "margin": 0.6,
+        "triplet": 1.0,
+        "last_stride": 1,
+    },
+}
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_defaults_of_models_are_part_of_the_format(name):
+    """They are not in a fingerprint either: change one, and FORMAT has to be raised."""
+    assert models.option_defaults(name) == DEFAULTS[name]
 
 
 def test_fingerprint_follows_recipe_data_and_weights(tmp_path):
@@ -117,6 +136,13 @@ def test_step_schedule_keeps_its_shape_when_shortened():
         assert lr_at(recipe, 20 * unit, total) == 1.0
         assert lr_at(recipe, 40 * unit, total) == pytest.approx(0.1)
         assert lr_at(recipe, 119 * unit, total) == pytest.approx(0.01)
+
+
+def test_an_exponential_warm_up_rises_by_equal_ratios():
+    recipe = Recipe().but(lr=0.01, warmup=3, warmup_start=1e-3, warmup_shape="exponential",
+                          epochs=60, milestones=(30,))  # fmt: skip
+    rates = [lr_at(recipe, step, 60) for step in range(4)]
+    assert rates == pytest.approx([1e-5, 1e-4, 1e-3, 1e-2])
 
 
 def test_cosine_schedule_falls_from_lr_to_zero():

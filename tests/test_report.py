@@ -8,7 +8,7 @@ import pytest
 from reidlib import report as report_module
 from reidlib.errors import ReidError
 from reidlib.recipe import Recipe, departures
-from reidlib.recipes import baseline
+from reidlib.recipes import baseline, rmgl
 from reidlib.report import Report
 
 OVERRIDES = {
@@ -85,25 +85,6 @@ def test_reproduce_sets_seeds_beside_the_published_value(report):
     assert first.protocol == "market1501"
 
 
-def test_an_unknown_published_table_names_the_nearest(report):
-    with pytest.raises(ReidError, match='did you mean "vcn_table3"'):
-        report_module._published("vcn_tabel3", None)
-
-
-@pytest.mark.parametrize(
-    ("name", "dataset", "message"),
-    [
-        ("vcn_table3", "market", 'prints nothing on "market", did you mean "market1501"'),
-        ("vcn_table1", None, "several times: choose published_dataset from"),
-        ("ppcl_table1b", None, "several times: give each of these rows a name of its own"),
-        ("stnreid_table1", None, "holds no results"),
-    ],
-)
-def test_a_published_value_is_one_or_none(name, dataset, message):
-    with pytest.raises(ReidError, match=message):
-        report_module._published(name, dataset)
-
-
 def test_an_unknown_metric_is_said_before_anything_is_trained(report, monkeypatch):
     monkeypatch.setattr(report_module, "fit", lambda *_: pytest.fail("trained"))
     with pytest.raises(ReidError, match='unknown metric "map", did you mean "mAP"'):
@@ -121,3 +102,50 @@ def test_departures():
     assert departures(paper.but(seed=3), paper) == ""
     own = paper.but(margin=0.3, size=(96, 48), steps=300, weights=None)
     assert departures(own, paper) == "margin 0.3 (0.6), size 96x48 (384x128), steps 300 (none)"
+
+
+@pytest.mark.parametrize(
+    ("points", "keep", "expected"),
+    [
+        (None, 4, [1, 2, 3, 4, 5, 6]),
+        (1, 4, [4]),
+        (2, 4, [1, 4]),
+        (3, 4, [1, 4, 6]),
+        (3, 6, [1, 2, 6]),
+        (4, 2, [1, 2, 3, 6]),
+        (9, 4, [1, 2, 3, 4, 5, 6]),
+    ],
+)
+def test_a_sweep_keeps_the_papers_value_and_its_ends(report, points, keep, expected):
+    object.__setattr__(report.profile, "points", points)
+    assert report.points([1, 2, 3, 4, 5, 6], keep) == expected
+    with pytest.raises(ReidError, match="must contain the value to keep, 7"):
+        report.points([1, 2], 7)
+
+
+def test_rows_that_differ_in_their_test_alone_are_trained_once(report, monkeypatch):
+    monkeypatch.setenv("REIDLIB_RUNS", str(report.tables))
+    base = rmgl.RECIPE.but(weights=None)
+    object.__setattr__(report.profile, "size", (96, 32))
+    rows = {"plain": base.but(abp=False), "balanced": base}
+    tidy = report.reproduce(rows, evaluate={"flip": True})
+    assert len(list(report.tables.glob("rmgl-*/weights.safetensors"))) == 2, "one for each seed"
+    plain, balanced = tidy[tidy.metric == "mAP"].to_dict("records")
+    assert plain["runs"] == balanced["runs"]
+    assert plain["mean"] != balanced["mean"]
+    assert "abp false (true)" in departures(base.but(abp=False), base)
+    gain = report.gain(rows["plain"], rows["balanced"], evaluate={"flip": True})
+    assert 100 * gain.difference == pytest.approx(balanced["gain"])
+    assert (100 * gain.low, 100 * gain.high) == pytest.approx(
+        (balanced["gain_low"], balanced["gain_high"])
+    )
+
+
+def test_results_are_saved_tidy_and_shown_wide(report):
+    rows = {"a": baseline.SCRATCH, "b": baseline.SCRATCH.but(lr=1e-4)}
+    tidy = report.reproduce(rows)
+    html = report.results(tidy, "rows", "Two rows").to_html()
+    assert "Two rows, in percent; ours (the paper&#x27;s): " in html or "Two rows, in perc" in html
+    assert "backbone tiny (resnet50)" in html
+    read = pd.read_csv(report.tables / "00_quickstart_rows.csv")
+    assert read.row.tolist() == ["a", "a", "b", "b"]

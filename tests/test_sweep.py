@@ -25,7 +25,7 @@ from reidlib.errors import ReidError
 from reidlib.processes import Processes
 from reidlib.recipe import Recipe
 from reidlib.runs import Run
-from reidlib.sweep import executor_for, fit_all
+from reidlib.sweep import Evaluation, executor_for, fit_all
 from reidlib.workers import dask, environments, processes
 
 distributed = pytest.importorskip("distributed")
@@ -347,3 +347,37 @@ def test_a_local_cluster_leaves_the_environment_as_it_was():
     with dask(workers=1, threads=1) as executor:
         assert executor.submit(abs, -1).result() == 1
     assert dict(os.environ) == before
+
+
+def test_evaluations_are_made_where_a_run_was_trained(two, tmp_path, monkeypatch):
+    partial = RECIPE.load_dataset().but(protocol="partial")
+    wanted = [Evaluation(), Evaluation(partial, {"flip": True})]
+    row = ROWS[0].but(steps=1)
+    (found,) = sweep_all([row], tmp_path, executor=two, evaluations=wanted)
+    assert found.evaluated()
+    assert found.evaluated(partial, flip=True)
+    assert not found.evaluated(partial)
+    monkeypatch.setattr(runs, "evaluate", lambda *_, **__: pytest.fail("evaluated here"))
+    assert found.evaluate(partial, flip=True).num_queries == 12
+    monkeypatch.setattr(sweep, "_row", lambda *_: pytest.fail("sent again"))
+    sweep_all([row], tmp_path, executor=two, evaluations=wanted)
+    assert executor_for([row], 2, wanted) is not None
+
+
+def test_a_complete_run_is_sent_for_an_evaluation_that_it_lacks(tmp_path):
+    row = ROWS[0].but(steps=1)
+    (run,) = sweep_all([row], tmp_path)
+    assert not run.evaluated(flip=True)
+    (run,) = sweep_all([row], tmp_path, evaluations=[Evaluation(None, {"flip": True})])
+    assert run.evaluated(flip=True)
+
+
+def test_recipes_that_share_their_training_go_to_one_worker(two, tmp_path):
+    shared = RECIPE.but(model="rmgl", options={}, size=(96, 32), steps=1)
+    recipes = [shared, shared.but(abp=False), shared]
+    found = sweep_all(recipes, tmp_path, executor=two, evaluations=[Evaluation()])
+    assert len({run.path for run in found}) == 1
+    assert len(list(found[0].path.glob("eval/*/metrics.json"))) == 2
+    assert [run.recipe for run in found] == recipes
+    assert found[0].recipe.load_dataset() is not None
+    assert runs.find(found[0].path.name, tmp_path).recipe == shared.training()

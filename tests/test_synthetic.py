@@ -313,6 +313,15 @@ def test_options_are_strict(option: str, value: object, message: str) -> None:
         load(**{option: value})
 
 
+def test_the_test_alone_shows_the_same_people(small: Dataset) -> None:
+    alone = load(**SMALL, test_only=True)
+    assert len(alone.train) == 0
+    for mine, whole in ((alone.query, small.query), (alone.gallery, small.gallery)):
+        pd.testing.assert_frame_equal(mine.drop(columns="path"), whole.drop(columns="path"))
+    paths = zip(alone.query.path, small.query.path, strict=True)
+    assert all(Path(a).read_bytes() == Path(b).read_bytes() for a, b in paths)
+
+
 def test_by_name(small: Dataset) -> None:
     assert reidlib.data.load("synthetic", **SMALL).fingerprint == small.fingerprint
     with pytest.raises(ReidError, match="train_ids"):

@@ -200,3 +200,30 @@ def test_a_run_reports_its_throughput(run):
     expected = 6 * info["gmacs"] * info["images_per_s"] / 1e3
     assert info["tflops"] == pytest.approx(expected)
     assert 0 < info["share_of_peak"] < 1.5
+
+
+def test_the_head_trains_at_a_rate_of_its_own():
+    recipe = RECIPE.but(head_lr=10.0)
+    model = train.build_model(recipe, 8)
+    groups = {g["factor"]: g["params"] for g in train.build_optimizer(recipe, model).param_groups}
+    head = {p.data_ptr() for n, p in model.named_parameters() if n.startswith("classifier.")}
+    assert {p.data_ptr() for p in groups[10.0]} == head
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    assert len(groups[1.0]) + len(groups[10.0]) == len(trainable)
+    plain = train.build_optimizer(RECIPE, model).param_groups
+    assert [len(group["params"]) for group in plain] == [len(trainable)]
+
+
+def test_a_step_of_the_head_is_ten_times_as_long(tmp_path):
+    """One step of plain SGD, so that a change is rate times gradient."""
+    one_step = {"steps": 1, "optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "warmup": 0.0}
+    changes = []
+    for factor in (1.0, 10.0):
+        recipe = RECIPE.but(**one_step, lr=1e-2, head_lr=factor)
+        before = train.build_model(recipe, recipe.load_dataset().num_ids).state_dict()
+        after = fit(recipe, device="cpu", store=tmp_path, progress=False).load_model().state_dict()
+        changes.append({k: after[k] - before[k] for k in after})
+    first, second = changes
+    for name in ("classifier.weight", "backbone.conv5.0.conv2.weight"):
+        times = 10 if name.startswith("classifier") else 1
+        torch.testing.assert_close(second[name], times * first[name], rtol=1e-3, atol=1e-7)

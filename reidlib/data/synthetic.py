@@ -59,6 +59,7 @@ def load(
     junk: int = 32,
     tracklets: bool = False,
     frames: int = 8,
+    test_only: bool = False,
 ) -> Dataset:
     """Synthetic people with the Market-1501 protocol; drawn on the first call, cached afterwards.
 
@@ -71,6 +72,8 @@ def load(
     junk (pid -1): gallery boxes that miss most of the person.
     tracklets: ``images`` counts walks of ``frames`` pictures each, the columns ``tracklet`` and
     ``frame`` say which; one walk of an identity by a camera is the query.
+    test_only: draws query and gallery alone, for a model that was trained on other options; the
+    people are the same.
 
     Further columns: BOXES (body: highest and lowest point of the person, 4/9 of that as width,
     around the middle; without a detector's error it is NOMINAL; the others are tight) and
@@ -79,6 +82,8 @@ def load(
     """
     options = {key: value for key, value in locals().items() if key != "root"}
     options = _checked(options)
+    if not options["test_only"]:
+        del options["test_only"]  # as before there was this option: fingerprints stay
     text = json.dumps({"drawing": DRAWING, **options}, sort_keys=True)
     folder = cache_dir() / "synthetic" / hashlib.sha256(text.encode()).hexdigest()[:16]
     name = "synthetic" if domain == "a" else f"synthetic-{domain}"
@@ -118,6 +123,7 @@ def _plan(options: dict[str, Any]) -> list[Entry]:
     """Every picture, split by split."""
     train_ids, test_ids, cameras = (options[k] for k in ("train_ids", "test_ids", "cameras"))
     code, seed, frames = DOMAINS.index(options["domain"]), options["seed"], options["frames"]
+    first = train_ids if options.get("test_only") else 0
     plan: list[Entry] = []
     walks = itertools.count()
 
@@ -127,7 +133,7 @@ def _plan(options: dict[str, Any]) -> list[Entry]:
             shot = Shot(who, cam, occasion, frame, junk=pid == -1)
             plan.append(Entry(split, pid, shot, 1 + occasion * frames + frame, tracklet))
 
-    for who in range(train_ids + test_ids):
+    for who in range(first, train_ids + test_ids):
         rng = np.random.default_rng([seed, code, 8, who])
         missed = int(rng.integers(cameras)) if cameras > 2 and rng.random() < 0.25 else -1
         for cam in range(cameras):

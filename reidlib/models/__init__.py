@@ -13,6 +13,8 @@ from reidlib.types import check_type, hints_of
 # name -> (module, class)
 MODELS: dict[str, tuple[str, str]] = {
     "baseline": ("reidlib.models.baseline", "Baseline"),
+    "mgn": ("reidlib.models.mgn", "MGN"),
+    "rmgl": ("reidlib.models.rmgl", "RMGL"),
 }
 COMMON = ("num_ids", "backbone", "weights", "size")  # what every model takes
 

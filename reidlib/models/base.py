@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -13,10 +16,20 @@ Encoding = dict[str, Tensor]
 class ReIDModel(nn.Module):
     """Base of all models.
 
-    size: the (H, W) of the images it takes.
+    size: the (H, W) of the images it takes. head: beginnings of the names of those parameters that
+    train at ``Recipe.head_lr`` times the learning rate.
     """
 
     size: tuple[int, int]
+    head: ClassVar[tuple[str, ...]] = ("classifier.",)
+
+    @classmethod
+    def test_options(cls, options: Mapping[str, Any]) -> set[str]:
+        """Which of its options decide nothing but the test: what is learned is the same.
+
+        Recipes that differ in them alone share a run. options: all that are set, by name.
+        """
+        return set()
 
     def encode(self, images: Tensor) -> Encoding:
         """Normalised images [N, 3, H, W] to tensors with batch first; ``"feature"`` is [N, D]."""

@@ -1,0 +1,82 @@
+"""What a paper says, sentence by sentence, beside what was measured, with a verdict."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+from reidlib import published
+from reidlib.compare import Comparison
+from reidlib.recipe import Recipe
+from reidlib.report import Report
+
+Verdict = Literal["holds", "does not hold", "within chance", "not testable here"]
+_DIFFERENCE = re.compile(r"(.+) minus (.+) \((rank1|mAP)\)")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of the paper, where it stands, the printed value, ours, and the verdict."""
+
+    claim: str
+    where: str
+    printed: str
+    measured: str
+    verdict: Verdict
+
+
+def counted(
+    claim: str, where: str, printed: float, measured: float, unit: str = "", digits: int = 0
+) -> Claim:
+    """A claim about something that is counted exactly: holds if equal in the printed digits."""
+    same = round(measured, digits) == round(printed, digits)
+    texts = [f"{value:.{digits}f} {unit}".strip() for value in (printed, measured)]
+    return Claim(claim, where, *texts, "holds" if same else "does not hold")
+
+
+def gained(
+    claim: str, where: str, gain: Comparison, printed: float | None = None, sign: int = 1
+) -> Claim:
+    """A claim that a metric rises (``sign`` -1: falls): holds if chance over queries does not
+    explain it. printed: the paper's difference, in points."""
+    low, high = sorted((sign * gain.low, sign * gain.high))
+    verdict: Verdict = "holds" if low > 0 else "does not hold" if high < 0 else "within chance"
+    text = f"{100 * gain.difference:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
+    said = f"{printed:+.1f}" if printed is not None else ""
+    return Claim(claim, where, f"{said} {gain.metric}".strip(), f"{text} {gain.metric}", verdict)
+
+
+def untestable(claim: str, where: str, why: str) -> Claim:
+    """A claim that nothing here can decide, and why."""
+    return Claim(claim, where, "", why, "not testable here")
+
+
+def differences(
+    report: Report,
+    name: str,
+    dataset: str,
+    rows: Mapping[str, Recipe],
+    evaluate: Mapping[str, Any] | None = None,
+) -> list[Claim]:
+    """Every difference "A minus B (metric)" that a text prints on ``dataset``, if A and B are rows.
+
+    name: a table below ``notebooks/published/``. The sentence is the paper's own.
+    """
+    found = []
+    printed = published.table(name, dataset)
+    for text, value, quote in zip(printed["row"], printed["value"], printed["quote"], strict=True):
+        match = _DIFFERENCE.fullmatch(text)
+        if match and match[1] in rows and match[2] in rows:
+            gain = report.gain(rows[match[2]], rows[match[1]], match[3], evaluate=evaluate)
+            claim = f"{match[1]} over {match[2]}"
+            found.append(gained(claim, f'"{quote}"', gain, float(value)))
+    return found
+
+
+def table(claims: Sequence[Claim]) -> pd.DataFrame:
+    """One line a claim."""
+    return pd.DataFrame([asdict(claim) for claim in claims])

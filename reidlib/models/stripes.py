@@ -1,0 +1,84 @@
+"""Horizontal stripes of a feature map: where they are cut, and what is pooled from them.
+
+Cuts are rows [N, n + 1] (int64), the first 0, the last H: stripe k of image i has the rows from
+``cuts[i, k]`` to before ``cuts[i, k + 1]``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from reidlib.errors import ReidError
+
+Pooling = Literal["avg", "max"]
+
+
+def partition(maps: Tensor, n: int) -> Tensor:
+    """[N, C, H, W] as ``n`` stripes in the batch dimension: [N * n, C, H / n, W] (RMGL III-B).
+
+    The stripes of an image follow one another, so that maps in channels-last order are not copied.
+    Raises ReidError if n does not divide H.
+    """
+    height = maps.shape[2]
+    if height % n:
+        raise ReidError(
+            f"a map of {height} rows cannot be cut into {n} equal stripes: choose an image height "
+            f"that makes it a multiple of {n}, or split later or earlier"
+        )
+    return maps.unflatten(2, (n, height // n)).transpose(1, 2).flatten(0, 1)
+
+
+def unpartition(stripes: Tensor, n: int) -> Tensor:
+    """The stripes [N * n, C, h, W] of ``partition`` below one another again: [N, C, n * h, W]."""
+    return stripes.unflatten(0, (-1, n)).transpose(1, 2).flatten(2, 3)
+
+
+def activation_histogram(maps: Tensor) -> Tensor:
+    """In how many channels the maximum lies in each row: [N, C, H, W] -> int64 [N, H] (RMGL Eq. 8).
+
+    A channel that is the same everywhere (after a ReLU: dead) has no maximum and is not counted; of
+    equal maxima the uppermost, then leftmost, counts.
+    """
+    height, width = maps.shape[2:]
+    flat = maps.flatten(2)
+    top, place = flat.max(2)  # [N, C]
+    alive = top > flat.amin(2)
+    counts = torch.zeros(len(maps), height, dtype=torch.int64, device=maps.device)
+    return counts.scatter_add_(1, place // width, alive.to(torch.int64))
+
+
+def balanced_cuts(maps: Tensor, n: int) -> Tensor:
+    """Cuts [N, n + 1] of stripes that hold equally many channels' maxima (RMGL Eq. 9 and 10).
+
+    Cut k is the smallest row up to which k / n of all maxima are counted; every stripe has at least
+    one row. (Eq. 10 as printed compares with ceil(c n_s / C), which is no such count.)
+    """
+    height = maps.shape[2]
+    if n > height:
+        raise ReidError(f"a map of {height} rows cannot be cut into {n} stripes")
+    reached = activation_histogram(maps).cumsum(1)  # H_x(h), Eq. 9
+    cuts = torch.zeros(len(maps), n + 1, dtype=torch.int64, device=maps.device)
+    cuts[:, n] = height
+    for k in range(1, n):
+        enough = reached * n >= k * reached[:, -1:]
+        first = enough.to(torch.int8).argmax(1) + 1
+        cuts[:, k] = first.maximum(cuts[:, k - 1] + 1).clamp(max=height - n + k)
+    return cuts
+
+
+def pool_stripes(maps: Tensor, cuts: Tensor, pooling: Pooling) -> Tensor:
+    """Maximum or mean (RMGL Eq. 11, over the stripe alone) of each stripe: [N, n, C].
+
+    maps [N, C, H, W], cuts [N, n + 1]. Works row by row, so no stripe is cut out.
+    """
+    row = torch.arange(maps.shape[2], device=maps.device)
+    inside = (row >= cuts[:, :-1, None]) & (row < cuts[:, 1:, None])  # [N, n, H]
+    if pooling == "avg":
+        rows = maps.mean(3)  # [N, C, H]
+        weight = inside / inside.sum(2, keepdim=True)
+        return weight.to(rows.dtype) @ rows.transpose(1, 2)
+    rows = maps.amax(3).transpose(1, 2).unsqueeze(1)  # [N, 1, H, C]
+    return rows.masked_fill(~inside.unsqueeze(3), -torch.inf).amax(2)

@@ -1,0 +1,71 @@
+"""How results are laid out for a reader: printed values, ours with interval and spread, verdicts."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from reidlib import published as printed_tables
+from reidlib.errors import ReidError
+
+NAMES = {"rank1": "rank-1", "rank5": "rank-5", "rank10": "rank-10"}
+
+
+def wide(tidy: pd.DataFrame, published: str | None = None) -> pd.DataFrame:
+    """One line a row of ``Report.reproduce``'s result, all in percent, as text for display.
+
+    For each metric: printed, ours (± sd over seeds), its 95 % interval over queries, and the gain
+    over the first row, with a star where chance does not explain it. published: a printed table
+    whose other rows, quoted or not measured here, stand above ours with dashes.
+    """
+    metrics = list(dict.fromkeys(tidy["metric"]))
+    lines = []
+    for row in dict.fromkeys(tidy["row"]):
+        line: dict[str, object] = {"row": row}
+        for metric in metrics:
+            value = tidy[(tidy["row"] == row) & (tidy["metric"] == metric)].iloc[0]
+            line |= _cells(metric, value, first=not lines)
+        line["n"] = int(value["n"])
+        lines.append(line)
+    frame = pd.DataFrame(lines)
+    if published is not None:
+        on = [name for name in dict.fromkeys(tidy["published_on"]) if name]
+        frame = pd.concat([_others(published, on, metrics, set(frame["row"])), frame])
+    return frame.dropna(axis="columns", how="all").fillna("–").reset_index(drop=True)
+
+
+def departures_note(tidy: pd.DataFrame) -> str:
+    """Where all rows together leave the published settings, or that the rows differ in it."""
+    found = [set(filter(None, text.split(", "))) for text in tidy["differs"]]
+    common = [part for part in tidy["differs"].iloc[0].split(", ") if part and
+              all(part in parts for parts in found)]  # fmt: skip
+    return "ours (the paper's): " + ", ".join(common) if common else ""
+
+
+def _cells(metric: str, value: pd.Series, first: bool) -> dict[str, object]:
+    name = NAMES.get(metric, metric)
+    spread = "" if math.isnan(value["sd"]) else f" ± {value['sd']:.1f}"
+    star = "*" if value["gain_low"] > 0 or value["gain_high"] < 0 else ""
+    return {
+        f"{name} printed": None if math.isnan(value["published"]) else f"{value['published']:.1f}",
+        name: f"{value['mean']:.1f}{spread}",
+        f"{name} 95 %": f"{value['low']:.1f} to {value['high']:.1f}",
+        f"{name} gain": None if first else f"{value['gain']:+.1f}{star}",
+    }
+
+
+def _others(published: str, on: list[str], metrics: list[str], known: set[str]) -> pd.DataFrame:
+    if len(on) > 1:
+        raise ReidError(f"the rows are printed on several datasets, {on}: show them one by one")
+    found = printed_tables.table(published, on[0] if on else None)
+    found = found[~found["row"].isin(known) & found["metric"].isin(metrics)]
+    lines = [
+        {"row": row}
+        | {
+            f"{NAMES.get(str(metric), str(metric))} printed": f"{value:.1f}"
+            for metric, value in zip(group["metric"], group["value"], strict=True)
+        }
+        for row, group in found.groupby("row", sort=False)
+    ]
+    return pd.DataFrame(lines)

@@ -1,0 +1,61 @@
+"""Verdicts: by interval for gains, by printed digits for counts."""
+
+import pandas as pd
+import pytest
+
+from reidlib import claims
+from reidlib.compare import Comparison
+from reidlib.recipes import rmgl
+
+
+def gain(low: float, high: float) -> Comparison:
+    middle = (low + high) / 2
+    return Comparison("mAP", 0.5, 0.5 + middle, middle, low, high, 10, pd.DataFrame())
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "sign", "verdict"),
+    [
+        (0.01, 0.03, 1, "holds"),
+        (-0.01, 0.03, 1, "within chance"),
+        (-0.03, -0.01, 1, "does not hold"),
+        (-0.03, -0.01, -1, "holds"),
+        (0.01, 0.03, -1, "does not hold"),
+    ],
+)
+def test_a_gain_holds_if_chance_does_not_explain_it(low, high, sign, verdict):
+    claim = claims.gained("RP helps", "IV-D", gain(low, high), 1.2, sign)
+    assert claim.verdict == verdict
+    assert claim.printed == "+1.2 mAP"
+    assert claim.measured.startswith(f"{50 * (low + high):+.1f} [")
+
+
+def test_a_count_holds_in_the_printed_digits():
+    assert claims.counted("field", "III-B", 363, 363.0, "pixels").verdict == "holds"
+    wrong = claims.counted("field", "III-B", 363, 387, "pixels")
+    assert (wrong.verdict, wrong.printed, wrong.measured) == (
+        "does not hold", "363 pixels", "387 pixels",
+    )  # fmt: skip
+    assert claims.counted("size", "T4", 0.35, 0.354, "M", digits=2).verdict == "holds"
+
+
+def test_differences_of_the_text_whose_rows_are_there(monkeypatch):
+    asked = []
+
+    class Report:
+        def gain(self, before, after, metric, evaluate):
+            asked.append((before, after, metric, evaluate))
+            return gain(0.01, 0.02)
+
+    base = rmgl.RECIPE
+    rows = {
+        "2-stripe+RP": base.but(stripes=(2,)),
+        "2-stripe (BL)": base.but(stripes=(2,), rp=False),
+    }
+    found = claims.differences(Report(), "rmgl_text", "market1501", rows, {"flip": True})
+    assert [c.claim for c in found] == ["2-stripe+RP over 2-stripe (BL)"]
+    assert found[0].printed == "+1.2 mAP"
+    assert asked == [(rows["2-stripe (BL)"], rows["2-stripe+RP"], "mAP", {"flip": True})]
+    assert claims.table(found).columns.tolist() == [
+        "claim", "where", "printed", "measured", "verdict",
+    ]  # fmt: skip

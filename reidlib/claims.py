@@ -34,8 +34,8 @@ def counted(
 ) -> Claim:
     """A claim about something that is counted exactly: holds if equal in the printed digits."""
     same = round(measured, digits) == round(printed, digits)
-    texts = [f"{value:.{digits}f} {unit}".strip() for value in (printed, measured)]
-    return Claim(claim, where, *texts, "holds" if same else "does not hold")
+    said, found = (f"{value:.{digits}f} {unit}".strip() for value in (printed, measured))
+    return Claim(claim, where, said, found, "holds" if same else "does not hold")
 
 
 def gained(

@@ -174,7 +174,8 @@ def lr_at(recipe: Recipe, step: int, total: int) -> float:
     """The learning rate of ``step`` out of ``total``.
 
     Warm-up from ``warmup_start`` times lr, by equal steps or equal ratios, then steps at the
-    milestones or a half cosine to 0. All lengths are shares of the whole, so that a shortened run keeps the schedule's shape.
+    milestones or a half cosine to 0. All lengths are shares of the whole, so that a shortened run
+    keeps the schedule's shape.
     """
     epoch = recipe.epochs * step / total
     factor = 1.0

@@ -79,8 +79,9 @@ class Report:
     ) -> dict[str, list[Run]]:
         """Every row with every seed of the profile, at its scale, in the order of the seeds.
 
-        evaluations: made of each run where it was trained. Trains on as many processes as the profile's ``workers`` says, or on the Dask cluster at
-        ``REIDLIB_SCHEDULER`` (see ``reidlib.sweep``).
+        evaluations: made of each run where it was trained. Trains on as many processes as the
+        profile's ``workers`` says, or on the Dask cluster at ``REIDLIB_SCHEDULER`` (see
+        ``reidlib.sweep``).
         """
         jobs = [(name, seed) for name in rows for seed in self.profile.seeds]
         recipes = [self.recipe(rows[name], seed) for name, seed in jobs]
@@ -234,10 +235,11 @@ class Report:
         trained = self.fit_all(
             {"before": before, "after": after}, [Evaluation(dataset, evaluate or {})]
         )
-        scores = [
-            [run.evaluate(dataset, **(evaluate or {})) for run in r] for r in trained.values()
-        ]
-        return compare(*scores, metric)
+        a, b = (
+            [run.evaluate(dataset, **(evaluate or {})) for run in trained[name]]
+            for name in ("before", "after")
+        )
+        return compare(a, b, metric)
 
 
 def _protocol(dataset: Dataset, options: Mapping[str, Any]) -> str:

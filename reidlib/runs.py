@@ -49,7 +49,7 @@ _BANKS = ("query_bank", "gallery_bank")  # the same images sooner, not other one
 class Run:
     """A folder of the store; complete or on the way.
 
-    Its recipe may have test options of its own: several recipes, one training (``Recipe.training``).
+    Its recipe may have test options of its own: several recipes, one training.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""How results are laid out for a reader: printed values, ours with interval and spread, verdicts."""
+"""How results are laid out for a reader: printed values beside ours with interval and spread."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def wide(tidy: pd.DataFrame, published: str | None = None) -> pd.DataFrame:
     whose other rows, quoted or not measured here, stand above ours with dashes.
     """
     metrics = list(dict.fromkeys(tidy["metric"]))
-    lines = []
+    lines: list[dict[str, object]] = []
     for row in dict.fromkeys(tidy["row"]):
         line: dict[str, object] = {"row": row}
         for metric in metrics:
@@ -32,7 +32,8 @@ def wide(tidy: pd.DataFrame, published: str | None = None) -> pd.DataFrame:
     if published is not None:
         on = [name for name in dict.fromkeys(tidy["published_on"]) if name]
         frame = pd.concat([_others(published, on, metrics, set(frame["row"])), frame])
-    return frame.dropna(axis="columns", how="all").fillna("–").reset_index(drop=True)
+    frame = frame.dropna(axis="columns", how="all").astype(object)
+    return frame.where(frame.notna(), "–").reset_index(drop=True)
 
 
 def departures_note(tidy: pd.DataFrame) -> str:

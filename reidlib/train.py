@@ -47,7 +47,7 @@ def build_model(recipe: Recipe, num_ids: int) -> models.ReIDModel:
 
 
 def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """Adam or SGD over all trainable parameters; those of the head at ``head_lr`` times the rate."""
+    """Adam or SGD over all trainable parameters; the head's at ``head_lr`` times the rate."""
     names = getattr(model, "head", ()) if recipe.head_lr != 1 else ()
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():

@@ -46,9 +46,9 @@ def test_printed_rows_that_were_not_measured_stand_above():
     assert frame.row.tolist()[-2:] == ["RMGL(Ours)", "RMGL+RK"]
     mgn = frame[frame.row == "MGN"].iloc[0]
     assert (mgn["mAP printed"], mgn["rank-1 printed"], mgn["mAP"]) == ("86.9", "95.7", "–")
+    mixed = tidy()
+    mixed.loc[0, "published_on"] = "dukemtmcreid"
     with pytest.raises(ReidError, match="printed on several datasets"):
-        mixed = tidy()
-        mixed.loc[0, "published_on"] = "dukemtmcreid"
         tables.wide(mixed, published="rmgl_table1")
 
 

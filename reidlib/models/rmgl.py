@@ -1,9 +1,9 @@
 """RMGL: stripes at several granularities, cut in the middle of the network (Wang et al. 2021).
 
 Branch i has its own conv3 ... conv5 and sees n_i stripes, along two paths with the same weights:
-the *original* one convolves the whole map and cuts the result (output partition), the *receptive* one
-cuts the map after ``split`` and convolves each stripe alone, so that its features cannot see the
-rest of the image (receptive partition, section III-B).
+the *original* one convolves the whole map and cuts the result (output partition), the *receptive*
+one cuts the map after ``split`` and convolves each stripe alone, so that its features cannot see
+the rest of the image (receptive partition, section III-B).
 """
 
 from __future__ import annotations

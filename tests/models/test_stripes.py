@@ -1,5 +1,7 @@
 """Stripes: cut and put together again, balanced cuts against a loop over images."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -32,7 +34,7 @@ def balanced_loop(image: torch.Tensor, n: int) -> list[int]:
 
 def pool_loop(image: torch.Tensor, cuts: list[int], pooling: str) -> torch.Tensor:
     """RMGL Eq. 11 (or the maximum), stripe by stripe."""
-    parts = [image[:, a:b].flatten(1) for a, b in zip(cuts, cuts[1:], strict=False)]
+    parts = [image[:, a:b].flatten(1) for a, b in pairwise(cuts)]
     return torch.stack([p.mean(1) if pooling == "avg" else p.amax(1) for p in parts])
 
 

@@ -3,22 +3,38 @@
 Each function returns a matplotlib figure; saving is the caller's (``Report.figure``).
 """
 
+from reidlib.visualize.architecture import architecture
+from reidlib.visualize.balance import activation_balance
 from reidlib.visualize.cam import match_cam, similarity_cam
 from reidlib.visualize.curves import cmc_curves, metrics_table, time_shares, training_curves
+from reidlib.visualize.footprint import footprints
 from reidlib.visualize.people import partial_probes, people_grid, statistics, true_boxes
 from reidlib.visualize.ranking import nearest_allowed, ranked_lists
+from reidlib.visualize.responses import stripe_responses
+from reidlib.visualize.shares import stripe_shares
+from reidlib.visualize.shifting import shifting_steps
+from reidlib.visualize.stages import stages
 from reidlib.visualize.style import use_style
+from reidlib.visualize.sweeps import sweep
 
 __all__ = [
+    "activation_balance",
+    "architecture",
     "cmc_curves",
+    "footprints",
     "match_cam",
     "metrics_table",
     "nearest_allowed",
     "partial_probes",
     "people_grid",
     "ranked_lists",
+    "shifting_steps",
     "similarity_cam",
+    "stages",
     "statistics",
+    "stripe_responses",
+    "stripe_shares",
+    "sweep",
     "time_shares",
     "training_curves",
     "true_boxes",

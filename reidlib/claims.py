@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import pandas as pd
 
 from reidlib import published
-from reidlib.compare import Comparison
+from reidlib.compare import Comparison, compare
+from reidlib.metrics import Metrics
 from reidlib.recipe import Recipe
 from reidlib.report import Report
 
@@ -48,6 +49,25 @@ def gained(
     text = f"{100 * gain.difference:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
     said = f"{printed:+.1f}" if printed is not None else ""
     return Claim(claim, where, f"{said} {gain.metric}".strip(), f"{text} {gain.metric}", verdict)
+
+
+def more_than_the_sum(
+    claim: str,
+    where: str,
+    base: Sequence[Metrics],
+    one: Sequence[Metrics],
+    other: Sequence[Metrics],
+    both: Sequence[Metrics],
+    printed: float,
+    metric: str = "mAP",
+) -> Claim:
+    """A claim that two parts together gain more than the sum of their gains, on the same seeds.
+
+    What is measured, and printed, is (both - base) - (one - base) - (other - base).
+    """
+    half = compare([*one, *other], [*base, *both], metric)  # means of two: half of the sum
+    doubled = {key: 2 * getattr(half, key) for key in ("difference", "low", "high")}
+    return gained(claim, where, replace(half, **doubled), printed)
 
 
 def untestable(claim: str, where: str, why: str) -> Claim:

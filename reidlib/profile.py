@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
@@ -43,7 +43,9 @@ class Profile:
     steps: int | None = None  # fixes the number of steps; the schedule keeps its shape
     ids_per_batch: int | None = None  # None: the recipe's own
     images_per_id: int | None = None  # None: the recipe's own
+    rows: Literal["all", "headline"] = "all"  # of each table, what a notebook calls its headline
     points: int | None = None  # at most so many values of a sweep; None: all
+    second: dict[str, Any] = field(default_factory=dict)  # dataset, data_options: another domain
     workers: int | None = None  # processes that train; None: one for each GPU or CPU core
 
     def apply(self, recipe: Recipe, seed: int | None = None, **changes: Any) -> Recipe:
@@ -187,6 +189,8 @@ def _checked(given: Any, where: str) -> dict[str, Any]:
         right, wanted = _RANGES.get(key, (lambda _: True, ""))
         if not right(values[key]):
             raise ReidError(f"{where}: {key} is {value!r}, must be {wanted}")
-    if "data_options" in values:
-        values["data_options"] = frozen(values["data_options"])
+    for key in values.keys() & {"data_options", "second"}:
+        values[key] = frozen(values[key])
+    if unknown := values.get("second", {}).keys() - {"dataset", "data_options"}:
+        raise ReidError(f"{where}: second holds dataset and data_options, not {min(unknown)}")
     return values

@@ -51,6 +51,30 @@ class Report:
         """The profile's dataset; ``options`` are added to the profile's (``partial=...``)."""
         return load(self.profile.dataset, **{**self.profile.data_options, **options})
 
+    def second(self) -> dict[str, Any]:
+        """Another domain, as changes of a recipe (dataset and data_options); empty if the profile
+        names none. Embedded people have one more town, with the options of the first."""
+        found = dict(self.profile.second)
+        if found.get("dataset") == self.profile.dataset:
+            found["data_options"] = {**self.profile.data_options, **found.get("data_options", {})}
+        return found
+
+    def other_dataset(self) -> Dataset | None:
+        """The dataset of that domain, if the profile names one."""
+        second = self.second()
+        return load(second["dataset"], **second.get("data_options", {})) if second else None
+
+    def rows(self, rows: Mapping[str, Recipe], headline: Sequence[str]) -> dict[str, Recipe]:
+        """Of a table's rows those that this profile has time for: all, or those named."""
+        if missing := [name for name in headline if name not in rows]:
+            raise ReidError(f"no row {missing[0]!r}{nearest(missing[0], rows)}")
+        return {k: v for k, v in rows.items() if self.all_rows or k in headline}
+
+    @property
+    def all_rows(self) -> bool:
+        """Whether this profile trains whole tables and sweeps, not their headline alone."""
+        return self.profile.rows == "all"
+
     def recipe(self, recipe: Recipe, seed: int | None = None, **changes: Any) -> Recipe:
         """A recipe at this profile's scale; ``changes`` win over both."""
         return self.profile.apply(recipe, seed, **changes)
@@ -75,16 +99,20 @@ class Report:
         return [value for i, value in enumerate(values) if i in chosen]
 
     def fit_all(
-        self, rows: Mapping[str, Recipe], evaluations: Sequence[Evaluation] = ()
+        self,
+        rows: Mapping[str, Recipe],
+        evaluations: Sequence[Evaluation] = (),
+        train_on: Mapping[str, Any] | None = None,
     ) -> dict[str, list[Run]]:
         """Every row with every seed of the profile, at its scale, in the order of the seeds.
 
-        evaluations: made of each run where it was trained. Trains on as many processes as the
+        evaluations: made of each run where it was trained. train_on: another dataset than the
+        profile's, as ``second`` gives it. Trains on as many processes as the
         profile's ``workers`` says, or on the Dask cluster at ``REIDLIB_SCHEDULER`` (see
         ``reidlib.sweep``).
         """
         jobs = [(name, seed) for name in rows for seed in self.profile.seeds]
-        recipes = [self.recipe(rows[name], seed) for name, seed in jobs]
+        recipes = [self.recipe(rows[name], seed, **(train_on or {})) for name, seed in jobs]
         names = [f"{name}, seed {seed}" for name, seed in jobs]
         with executor_for(recipes, self.profile.workers, evaluations) as executor:
             runs = iter(fit_all(recipes, executor=executor, names=names, evaluations=evaluations))
@@ -146,13 +174,25 @@ class Report:
         return self.show(frame, title, digits)
 
     def results(
-        self, tidy: pd.DataFrame, name: str, title: str, *, published: str | None = None
+        self,
+        tidy: pd.DataFrame | None,
+        name: str,
+        title: str,
+        *,
+        published: str | None = None,
+        published_dataset: str | None = None,
     ) -> Styler:
-        """Saves what ``reproduce`` returned and shows it in one line a row (``tables.wide``)."""
+        """Saves what ``reproduce`` returned and shows it in one line a row (``tables.wide``).
+
+        tidy: None, where this profile measures nothing, shows the printed rows alone.
+        """
+        if tidy is None:
+            frame = tables.printed_only(str(published), published_dataset)
+            return frame.style.set_caption(f"{title}: as printed, not measured here").hide()
         self.save(tidy, name)
         note = tables.departures_note(tidy)
         caption = f"{title}, in percent" + (f"; {note}" if note else "")
-        return self.show(tables.wide(tidy, published), caption)
+        return self.show(tables.wide(tidy, published, published_dataset), caption)
 
     def reproduce(
         self,
@@ -163,6 +203,7 @@ class Report:
         metrics: Sequence[str] = ("rank1", "mAP"),
         evaluate: Mapping[str, Any] | None = None,
         dataset: Dataset | None = None,
+        train_on: Mapping[str, Any] | None = None,
         paper: Recipe | None = None,
     ) -> pd.DataFrame:
         """Runs every row with every seed of the profile and sets it beside the published values.
@@ -170,7 +211,7 @@ class Report:
         rows: name (as printed) -> recipe, not yet scaled. published: a table below
         ``notebooks/published/``, without ``.csv``; published_dataset picks one of its datasets.
         metrics: some of METRICS. evaluate: options of ``Run.evaluate``; dataset: another one to
-        evaluate on.
+        evaluate on; train_on: another one to train on (see ``second``).
         paper: the published settings, if the row's recipe departs from them itself.
         Returns one row for each row and metric, values in percent: row, metric, published,
         published_on, measured_on, mean, sd (over seeds, NaN for one), n (seeds), low and high (95 %
@@ -183,7 +224,7 @@ class Report:
         for metric in metrics:
             if metric not in METRICS:
                 raise ReidError(f'unknown metric "{metric}"{nearest(metric, METRICS)}')
-        trained = self.fit_all(rows, [Evaluation(dataset, evaluate or {})])
+        trained = self.fit_all(rows, [Evaluation(dataset, evaluate or {})], train_on)
         result: list[dict[str, Any]] = []
         first: list[Metrics] = []
         for name, recipe in rows.items():
@@ -221,6 +262,11 @@ class Report:
                     }
                 )
         return pd.DataFrame(result)
+
+    def curve(self, rows: Mapping[Any, Recipe], **options: Any) -> pd.DataFrame:
+        """``reproduce`` for a sweep: recipes by a value, which becomes the column ``x``."""
+        tidy = self.reproduce({str(value): recipe for value, recipe in rows.items()}, **options)
+        return tidy.assign(x=tidy["row"].map({str(value): value for value in rows}))
 
     def gain(
         self,

@@ -12,12 +12,15 @@ from reidlib.errors import ReidError
 NAMES = {"rank1": "rank-1", "rank5": "rank-5", "rank10": "rank-10"}
 
 
-def wide(tidy: pd.DataFrame, published: str | None = None) -> pd.DataFrame:
+def wide(
+    tidy: pd.DataFrame, published: str | None = None, dataset: str | None = None
+) -> pd.DataFrame:
     """One line a row of ``Report.reproduce``'s result, all in percent, as text for display.
 
     For each metric: printed, ours (± sd over seeds), its 95 % interval over queries, and the gain
     over the first row, with a star where chance does not explain it. published: a printed table
-    whose other rows, quoted or not measured here, stand above ours with dashes.
+    whose other rows, quoted or not measured here, stand above ours with dashes; dataset: which of
+    its datasets, default that of ours.
     """
     metrics = list(dict.fromkeys(tidy["metric"]))
     lines: list[dict[str, object]] = []
@@ -31,9 +34,17 @@ def wide(tidy: pd.DataFrame, published: str | None = None) -> pd.DataFrame:
     frame = pd.DataFrame(lines)
     if published is not None:
         on = [name for name in dict.fromkeys(tidy["published_on"]) if name]
-        frame = pd.concat([_others(published, on, metrics, set(frame["row"])), frame])
+        if dataset is None and len(on) > 1:
+            raise ReidError(f"the rows are printed on several datasets, {on}: name one of them")
+        others = _others(published, dataset or (on[0] if on else None), metrics)
+        frame = pd.concat([others[~others["row"].isin(frame["row"])], frame])
     frame = frame.dropna(axis="columns", how="all").astype(object)
     return frame.where(frame.notna(), "–").reset_index(drop=True)
+
+
+def printed_only(published: str, dataset: str | None) -> pd.DataFrame:
+    """The printed rows of a table, where nothing was measured."""
+    return _others(published, dataset, ["rank1", "mAP"]).fillna("–")
 
 
 def departures_note(tidy: pd.DataFrame) -> str:
@@ -56,16 +67,14 @@ def _cells(metric: str, value: pd.Series, first: bool) -> dict[str, object]:
     }
 
 
-def _others(published: str, on: list[str], metrics: list[str], known: set[str]) -> pd.DataFrame:
-    if len(on) > 1:
-        raise ReidError(f"the rows are printed on several datasets, {on}: show them one by one")
-    found = printed_tables.table(published, on[0] if on else None)
-    found = found[~found["row"].isin(known) & found["metric"].isin(metrics)]
+def _others(published: str, dataset: str | None, metrics: list[str]) -> pd.DataFrame:
+    found = printed_tables.table(published, dataset)
     lines = [
         {"row": row}
         | {
             f"{NAMES.get(str(metric), str(metric))} printed": f"{value:.1f}"
             for metric, value in zip(group["metric"], group["value"], strict=True)
+            if metric in metrics
         }
         for row, group in found.groupby("row", sort=False)
     ]

@@ -2,9 +2,11 @@
 
 import pandas as pd
 import pytest
+import torch
 
 from reidlib import claims
 from reidlib.compare import Comparison
+from reidlib.metrics import Metrics, score
 from reidlib.recipes import rmgl
 
 
@@ -59,3 +61,25 @@ def test_differences_of_the_text_whose_rows_are_there(monkeypatch):
     assert claims.table(found).columns.tolist() == [
         "claim", "where", "printed", "measured", "verdict",
     ]  # fmt: skip
+
+
+def scores(*hits: tuple[int, ...]) -> list[Metrics]:
+    """One evaluation a seed: queries whose first match is nearest (1) or second (0)."""
+    found = []
+    for row in hits:
+        n = len(row)
+        distance = torch.tensor([[0.1, 0.2] if hit else [0.2, 0.1] for hit in row])
+        found.append(score(distance, [1] * n, [1, 2], [0] * n, [1, 1]))
+    return found
+
+
+def test_more_than_the_sum_is_the_interaction():
+    base, one, other, both = (scores(hits) for hits in (
+        (0, 0, 0, 0, 1), (1, 0, 0, 0, 1), (0, 1, 0, 0, 1), (1, 1, 1, 1, 1)))  # fmt: skip
+    claim = claims.more_than_the_sum("together", "IV-D", base, one, other, both, 0.1, "rank1")
+    # 4/5 - 1/5 - 1/5 = 2/5
+    assert claim.measured.startswith("+40.0 [")
+    assert claim.printed == "+0.1 rank1"
+    assert claim.verdict in ("holds", "within chance")
+    less = claims.more_than_the_sum("together", "IV-D", base, one, one, one, 0.1, "rank1")
+    assert less.measured.startswith("-20.0 [")

@@ -149,3 +149,43 @@ def test_results_are_saved_tidy_and_shown_wide(report):
     assert "backbone tiny (resnet50)" in html
     read = pd.read_csv(report.tables / "00_quickstart_rows.csv")
     assert read.row.tolist() == ["a", "a", "b", "b"]
+
+
+def test_a_headline_profile_trains_named_rows_alone(report):
+    rows = {"a": baseline.SCRATCH, "b": baseline.SCRATCH.but(lr=1e-4)}
+    assert report.rows(rows, ["b"]) == rows
+    object.__setattr__(report.profile, "rows", "headline")
+    assert report.rows(rows, ["b"]) == {"b": rows["b"]}
+    with pytest.raises(ReidError, match="no row 'c'"):
+        report.rows(rows, ["c"])
+
+
+def test_the_second_domain_has_the_options_of_the_first(report):
+    assert report.second() == {
+        "dataset": "synthetic",
+        "data_options": {**report.profile.data_options, "domain": "b"},
+    }
+    other = report.other_dataset()
+    assert other.name == "synthetic-b"
+    assert len(other.query) == len(report.dataset().query)
+    tidy = report.reproduce({"there": baseline.SCRATCH}, train_on=report.second())
+    assert set(tidy.measured_on) == {"synthetic-b"}
+    assert set(tidy.data) == {other.fingerprint}
+    assert '"domain": "b"' in tidy.recipe[0]
+    object.__setattr__(report.profile, "second", {})
+    assert report.second() == {}
+    assert report.other_dataset() is None
+
+
+def test_a_curve_has_its_values_as_x(report):
+    tidy = report.curve({lr: baseline.SCRATCH.but(lr=lr) for lr in (1e-3, 1e-4)})
+    assert tidy.x.tolist() == [1e-3, 1e-3, 1e-4, 1e-4]
+    assert tidy.row.tolist() == ["0.001", "0.001", "0.0001", "0.0001"]
+
+
+def test_without_a_measurement_the_printed_rows_are_shown(report):
+    printed = {"published": "rmgl_table3", "published_dataset": "msmt17"}
+    html = report.results(None, "table3", "Table III", **printed).to_html()
+    assert "as printed, not measured here" in html
+    assert "DG-Net" in html
+    assert not (report.tables / "00_quickstart_table3.csv").exists()

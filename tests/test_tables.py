@@ -46,6 +46,8 @@ def test_printed_rows_that_were_not_measured_stand_above():
     assert frame.row.tolist()[-2:] == ["RMGL(Ours)", "RMGL+RK"]
     mgn = frame[frame.row == "MGN"].iloc[0]
     assert (mgn["mAP printed"], mgn["rank-1 printed"], mgn["mAP"]) == ("86.9", "95.7", "–")
+    named = tables.wide(tidy(), published="rmgl_table1", dataset="dukemtmcreid")
+    assert named[named.row == "MGN"].iloc[0]["mAP printed"] == "78.4"
     mixed = tidy()
     mixed.loc[0, "published_on"] = "dukemtmcreid"
     with pytest.raises(ReidError, match="printed on several datasets"):

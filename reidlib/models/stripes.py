@@ -69,6 +69,13 @@ def balanced_cuts(maps: Tensor, n: int) -> Tensor:
     return cuts
 
 
+def activation_shares(maps: Tensor, cuts: Tensor) -> Tensor:
+    """Which share of the channels' maxima each stripe holds: [N, n], each row's sum is 1."""
+    reached = torch.nn.functional.pad(activation_histogram(maps).cumsum(1), (1, 0))
+    held = reached.gather(1, cuts).diff(dim=1)
+    return held / reached[:, -1:].clamp(min=1)
+
+
 def pool_stripes(maps: Tensor, cuts: Tensor, pooling: Pooling) -> Tensor:
     """Maximum or mean (RMGL Eq. 11, over the stripe alone) of each stripe: [N, n, C].
 

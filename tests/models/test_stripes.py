@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from reidlib.errors import ReidError
 from reidlib.models.stripes import (
     activation_histogram,
+    activation_shares,
     balanced_cuts,
     partition,
     pool_stripes,
@@ -70,6 +71,7 @@ def test_balanced_stripes_hold_as_many_maxima_as_rows_allow():
     cuts = balanced_cuts(maps, 3)
     reached = torch.cat([torch.zeros(20, 1, dtype=torch.int64), histogram.cumsum(1)], 1)
     held = reached.gather(1, cuts).diff(dim=1)
+    torch.testing.assert_close(activation_shares(maps, cuts), held / 512)
     assert (held - 512 / 3).abs().max() <= histogram.max(), "off by less than the fullest row"
 
 

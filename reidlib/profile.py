@@ -45,7 +45,9 @@ class Profile:
     images_per_id: int | None = None  # None: the recipe's own
     rows: Literal["all", "headline"] = "all"  # of each table, what a notebook calls its headline
     points: int | None = None  # at most so many values of a sweep; None: all
-    second: dict[str, Any] = field(default_factory=dict)  # dataset, data_options: another domain
+    # what stands here for the other datasets that papers print on: their name -> dataset and, if
+    # need be, data_options
+    domains: dict[str, dict[str, Any]] = field(default_factory=dict)
     workers: int | None = None  # processes that train; None: one for each GPU or CPU core
 
     def apply(self, recipe: Recipe, seed: int | None = None, **changes: Any) -> Recipe:
@@ -189,8 +191,12 @@ def _checked(given: Any, where: str) -> dict[str, Any]:
         right, wanted = _RANGES.get(key, (lambda _: True, ""))
         if not right(values[key]):
             raise ReidError(f"{where}: {key} is {value!r}, must be {wanted}")
-    for key in values.keys() & {"data_options", "second"}:
+    for key in values.keys() & {"data_options", "domains"}:
         values[key] = frozen(values[key])
-    if unknown := values.get("second", {}).keys() - {"dataset", "data_options"}:
-        raise ReidError(f"{where}: second holds dataset and data_options, not {min(unknown)}")
+    for name, domain in values.get("domains", {}).items():
+        if not {"dataset"} <= domain.keys() <= {"dataset", "data_options"}:
+            raise ReidError(
+                f"{where}: domains: {name} must hold dataset, perhaps data_options, not "
+                f"{sorted(domain)}"
+            )
     return values

@@ -51,18 +51,21 @@ class Report:
         """The profile's dataset; ``options`` are added to the profile's (``partial=...``)."""
         return load(self.profile.dataset, **{**self.profile.data_options, **options})
 
-    def second(self) -> dict[str, Any]:
-        """Another domain, as changes of a recipe (dataset and data_options); empty if the profile
-        names none. Embedded people have one more town, with the options of the first."""
-        found = dict(self.profile.second)
+    def domain(self, name: str) -> dict[str, Any]:
+        """What stands in this profile for another dataset that a paper prints on: dataset and
+        data_options, for ``train_on``; empty if nothing does.
+
+        Another town of embedded people has the options of the first.
+        """
+        found = dict(self.profile.domains.get(name, {}))
         if found.get("dataset") == self.profile.dataset:
             found["data_options"] = {**self.profile.data_options, **found.get("data_options", {})}
         return found
 
-    def other_dataset(self) -> Dataset | None:
-        """The dataset of that domain, if the profile names one."""
-        second = self.second()
-        return load(second["dataset"], **second.get("data_options", {})) if second else None
+    def domain_dataset(self, name: str) -> Dataset | None:
+        """That dataset, if there is one."""
+        found = self.domain(name)
+        return load(found["dataset"], **found.get("data_options", {})) if found else None
 
     def rows(self, rows: Mapping[str, Recipe], headline: Sequence[str]) -> dict[str, Recipe]:
         """Of a table's rows those that this profile has time for: all, or those named."""
@@ -107,7 +110,7 @@ class Report:
         """Every row with every seed of the profile, at its scale, in the order of the seeds.
 
         evaluations: made of each run where it was trained. train_on: another dataset than the
-        profile's, as ``second`` gives it. Trains on as many processes as the
+        profile's, as ``domain`` gives it. Trains on as many processes as the
         profile's ``workers`` says, or on the Dask cluster at ``REIDLIB_SCHEDULER`` (see
         ``reidlib.sweep``).
         """
@@ -211,7 +214,7 @@ class Report:
         rows: name (as printed) -> recipe, not yet scaled. published: a table below
         ``notebooks/published/``, without ``.csv``; published_dataset picks one of its datasets.
         metrics: some of METRICS. evaluate: options of ``Run.evaluate``; dataset: another one to
-        evaluate on; train_on: another one to train on (see ``second``).
+        evaluate on; train_on: another one to train on (see ``domain``).
         paper: the published settings, if the row's recipe departs from them itself.
         Returns one row for each row and metric, values in percent: row, metric, published,
         published_on, measured_on, mean, sd (over seeds, NaN for one), n (seeds), low and high (95 %

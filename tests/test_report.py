@@ -160,21 +160,19 @@ def test_a_headline_profile_trains_named_rows_alone(report):
         report.rows(rows, ["c"])
 
 
-def test_the_second_domain_has_the_options_of_the_first(report):
-    assert report.second() == {
-        "dataset": "synthetic",
-        "data_options": {**report.profile.data_options, "domain": "b"},
-    }
-    other = report.other_dataset()
+def test_another_town_stands_for_another_dataset(report):
+    domain = report.domain("msmt17")
+    options = {**report.profile.data_options, "domain": "b"}
+    assert domain == {"dataset": "synthetic", "data_options": options}
+    other = report.domain_dataset("msmt17")
     assert other.name == "synthetic-b"
     assert len(other.query) == len(report.dataset().query)
-    tidy = report.reproduce({"there": baseline.SCRATCH}, train_on=report.second())
+    tidy = report.reproduce({"there": baseline.SCRATCH}, train_on=domain)
     assert set(tidy.measured_on) == {"synthetic-b"}
     assert set(tidy.data) == {other.fingerprint}
     assert '"domain": "b"' in tidy.recipe[0]
-    object.__setattr__(report.profile, "second", {})
-    assert report.second() == {}
-    assert report.other_dataset() is None
+    assert report.domain("imagenet") == {}
+    assert report.domain_dataset("imagenet") is None
 
 
 def test_a_curve_has_its_values_as_x(report):

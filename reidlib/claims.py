@@ -39,6 +39,12 @@ def counted(
     return Claim(claim, where, said, found, "holds" if same else "does not hold")
 
 
+def smaller(claim: str, where: str, before: float, after: float, unit: str = "") -> Claim:
+    """A claim that a number becomes smaller, without an interval."""
+    text = f"{before:.1f} -> {after:.1f} {unit}".strip()
+    return Claim(claim, where, "", text, "holds" if after < before else "does not hold")
+
+
 def gained(
     claim: str, where: str, gain: Comparison, printed: float | None = None, sign: int = 1
 ) -> Claim:

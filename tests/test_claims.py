@@ -41,6 +41,12 @@ def test_a_count_holds_in_the_printed_digits():
     assert claims.counted("size", "T4", 0.35, 0.354, "M", digits=2).verdict == "holds"
 
 
+def test_a_number_that_becomes_smaller():
+    claim = claims.smaller("more even", "III-C", 17.5, 12.25, "points")
+    assert (claim.verdict, claim.measured) == ("holds", "17.5 -> 12.2 points")
+    assert claims.smaller("more even", "III-C", 17.5, 17.5).verdict == "does not hold"
+
+
 def test_differences_of_the_text_whose_rows_are_there(monkeypatch):
     asked = []
 

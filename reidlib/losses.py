@@ -32,3 +32,31 @@ def batch_hard_triplet(feature: Tensor, label: Tensor, margin: float | None = 0.
     hardest_negative = distance.masked_fill(same, torch.inf).amin(1)  # min_n D(a, n)
     gap = hardest_positive - hardest_negative
     return F.softplus(gap).mean() if margin is None else F.relu(margin + gap).mean()
+
+
+def ranked_list(
+    feature: Tensor,
+    label: Tensor,
+    margin: float = 0.4,
+    boundary: float = 1.2,
+    temperature: float = 10.0,
+) -> Tensor:
+    """Ranked list loss (Wang et al., "Ranked List Loss for Deep Metric Learning", 2019), a scalar.
+
+    feature [N, D] (compared at length 1), label [N]. An anchor pulls the positives farther away
+    than ``boundary - margin`` and pushes the negatives nearer than ``boundary``, these weighted by
+    exp(temperature * (boundary - distance)); half the sum of both means, averaged over the anchors.
+    Positives count alike (their temperature is 0).
+    """
+    unit = F.normalize(feature)
+    distance = pairwise_euclidean(unit, unit)
+    same = label.unsqueeze(0) == label.unsqueeze(1)
+    other = same & ~torch.eye(len(label), dtype=torch.bool, device=label.device)
+    pull = F.relu(distance - (boundary - margin)) * other
+    hard = (pull > 0).sum(1).clamp(min=1)
+    positive = pull.sum(1) / hard
+    push = F.relu(boundary - distance).masked_fill(same, 0.0)
+    near = push > 0
+    weight = torch.exp(temperature * (push.detach() - boundary)) * near  # any factor cancels out
+    negative = (weight * push).sum(1) / weight.sum(1).clamp(min=1e-12)
+    return (positive + negative).mean() / 2

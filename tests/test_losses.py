@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from reidlib.losses import batch_hard_triplet, pairwise_euclidean
+from reidlib.losses import batch_hard_triplet, pairwise_euclidean, ranked_list
 
 
 @pytest.fixture
@@ -100,3 +100,31 @@ def test_autocast_does_not_reach_the_distances():
     assert (distance - exact).abs().max() < 0.05
     assert half.diag().max() < 0.05
     assert (half - exact).abs().max() < 0.2  # bfloat16 features, exact distances
+
+
+def test_ranked_list_loss_equals_a_loop_over_anchors():
+    feature, label = torch.randn(12, 5), torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 4])
+    unit = feature / feature.norm(dim=1, keepdim=True)
+    losses = []
+    for a in range(12):
+        pull, push, weights = [], [], []
+        for i in range(12):
+            d = (unit[a] - unit[i]).norm().item()
+            if i != a and label[i] == label[a] and d > 0.8:
+                pull.append(d - 0.8)
+            if label[i] != label[a] and d < 1.2:
+                push.append(1.2 - d)
+                weights.append(math.exp(10 * (1.2 - d)))
+        positive = sum(pull) / max(len(pull), 1)
+        weighted = sum(w * p for w, p in zip(weights, push, strict=True))
+        losses.append((positive + weighted / max(sum(weights), 1e-12)) / 2)
+    expected = torch.tensor(sum(losses) / 12)
+    torch.testing.assert_close(ranked_list(feature, label), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_ranked_list_loss_is_zero_for_separated_clusters():
+    feature = torch.eye(4).repeat_interleave(2, 0).requires_grad_()
+    loss = ranked_list(feature, torch.arange(4).repeat_interleave(2))
+    assert loss == 0
+    loss.backward()
+    assert feature.grad.isfinite().all()

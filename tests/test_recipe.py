@@ -93,6 +93,20 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "triplet": 1.0,
         "last_stride": 1,
     },
+    "vcn": {
+        "use_global": True,
+        "use_spatial": True,
+        "stn": "self",
+        "spatial": "vcn",
+        "kernels": 6,
+        "eps_max": 0.4,
+        "ranked": True,
+        "alpha": 0.5,
+        "beta": 0.5,
+        "gamma": 1e-7,
+        "label_smoothing": 0.1,
+        "match": "fusion",
+    },
 }
 
 

@@ -15,6 +15,7 @@ MODELS: dict[str, tuple[str, str]] = {
     "baseline": ("reidlib.models.baseline", "Baseline"),
     "mgn": ("reidlib.models.mgn", "MGN"),
     "rmgl": ("reidlib.models.rmgl", "RMGL"),
+    "vcn": ("reidlib.models.vcn", "VCN"),
 }
 COMMON = ("num_ids", "backbone", "weights", "size")  # what every model takes
 

@@ -1,0 +1,174 @@
+"""VCN: vertical convolution against a loop, the transformer's limits, every variant of Table 3."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from reidlib import models
+from reidlib.data.batches import Batch
+from reidlib.encode import evaluating
+from reidlib.errors import ReidError
+from reidlib.geometry import identity
+from reidlib.losses import ranked_list
+from reidlib.models.base import count_parameters
+from reidlib.models.spatial import SpatialHead, row_pool, vertical_convolution
+from reidlib.models.stn import Transformer
+from reidlib.recipes import vcn
+from reidlib.throughput import gmacs
+
+SIZE = (96, 32)
+
+
+def build(num_ids: int = 4, **options):
+    torch.manual_seed(0)
+    return models.build("vcn", num_ids, backbone="tiny", size=SIZE, **options)
+
+
+@pytest.fixture
+def batch() -> Batch:
+    n = 8
+    return Batch(
+        images=torch.randn(n, 3, *SIZE),
+        label=torch.arange(4).repeat_interleave(2),
+        cam=torch.ones(n, dtype=torch.int64),
+        index=torch.arange(n),
+        theta=torch.eye(2, 3).repeat(n, 1, 1),
+    )
+
+
+def test_vertical_convolution_equals_a_loop():
+    maps, kernels = torch.randn(3, 5, 7, 4), torch.randn(5, 6, 7)
+    rows = row_pool(maps)
+    found = vertical_convolution(rows, kernels)
+    for n in range(3):
+        for c in range(5):
+            f = torch.stack([maps[n, c, h].mean() + maps[n, c, h].max() for h in range(7)])  # Eq. 6
+            torch.testing.assert_close(rows[n, c], f)
+            for k in range(6):
+                expected = sum(f[h] * kernels[c, k, h] for h in range(7))  # Eq. 7
+                torch.testing.assert_close(found[n, c, k], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_shared_kernels_are_the_same_for_all_channels():
+    shared, own = (SpatialHead(5, 7, 4, kind, 6) for kind in ("shared", "vcn"))
+    with torch.no_grad():
+        own.kernels.copy_(shared.kernels.expand(5, -1, -1))
+    maps = torch.randn(3, 5, 7, 4)
+    torch.testing.assert_close(shared(maps), own(maps))
+
+
+@pytest.mark.parametrize(("kind", "limit"), [("self", 0.4), ("fixed", 0.4), ("wide", 1.0)])
+def test_factors_stay_within_the_error_that_is_learned(kind, limit):
+    """Eq. 2, whatever the last layer says."""
+    transformer = Transformer(6, 2, kind)
+    theta, eps = transformer.theta(10 * torch.randn(500, 5))
+    assert ((eps >= 0) & (eps <= limit)).all()
+    if kind == "fixed":
+        assert (eps == 0.4).all()
+    else:
+        assert eps.min() < 0.1 * limit
+        assert eps.max() > 0.9 * limit
+    bound = eps[:, None] + 1e-6
+    assert ((theta[:, [0, 1], [0, 1]] - 1).abs() <= bound).all()
+    assert (theta[:, :, 2].abs() <= bound).all()
+    assert (theta[:, [0, 1], [1, 0]] == 0).all(), "no rotation"
+
+
+@pytest.mark.parametrize("kind", ["six", "four"])
+def test_a_free_transformer_starts_as_the_identity(kind):
+    transformer = Transformer(6, 2, kind).eval()
+    maps = torch.randn(4, 3, 6, 2)
+    moved, theta, _ = transformer(maps)
+    torch.testing.assert_close(moved, maps, rtol=0, atol=1e-6)
+    assert torch.equal(theta, identity(4))
+    rotated = transformer.theta(torch.ones(1, 6 if kind == "six" else 4))[0]
+    assert bool(rotated[0, 0, 1]) == (kind == "six")
+
+
+def test_kernels_know_where_a_response_is():
+    """Two maps with the same mean and maximum of every channel, upside down."""
+    head, pooled = SpatialHead(3, 6, 2, "vcn", 6), SpatialHead(3, 6, 2, "gp", 6)
+    maps = torch.rand(1, 3, 6, 2)
+    torch.testing.assert_close(pooled(maps), pooled(maps.flip(2)))
+    assert (head(maps) - head(maps.flip(2))).abs().max() > 0.01
+
+
+VARIANTS = [
+    {},
+    {"use_spatial": False},
+    {"use_global": False},
+    {"stn": "none"},
+    {"stn": "six"},
+    {"stn": "four"},
+    {"stn": "wide"},
+    {"stn": "fixed"},
+    {"spatial": "gp"},
+    {"spatial": "fc"},
+    {"spatial": "vcn_2d"},
+    {"spatial": "shared"},
+    {"spatial": "mgn"},
+    {"ranked": False},
+]
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_every_parameter_of_every_variant_of_table_3_trains(options, batch):
+    model = build(**options).train()
+    losses = model.loss(batch)
+    losses["loss"].backward()
+    idle = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()}
+    if options.get("stn") in ("six", "four"):  # behind a last layer of zeros nothing moves at first
+        idle -= {f"transformer.{n}" for n in ("fc1.weight", "fc1.bias", "bn1.weight", "bn1.bias")}
+    if options.get("stn", "self") in ("self", "fixed", "wide"):  # batch norm takes a bias away
+        idle -= {"transformer.fc1.bias", "transformer.fc2.bias"}
+    assert idle == set()
+    with evaluating(model):
+        feature = model.encode(batch.images)["feature"]
+    assert feature.shape[0] == 8
+    assert feature.isfinite().all()
+
+
+def test_the_loss_is_equation_8(batch):
+    model = build().eval()
+    losses = model.loss(batch)
+    found = model.features(batch.images)
+    expected = torch.zeros(())
+    for name, (a, b) in {"spatial": (1.0, 0.5), "global": (0.5, 1e-7)}.items():
+        branch = getattr(model, f"{name}_branch")
+        logits = branch.classifier(found[name])
+        expected = expected + a * F.cross_entropy(logits, batch.label, label_smoothing=0.1)
+        expected = expected + b * ranked_list(found[name], batch.label)
+    torch.testing.assert_close(losses["loss"], expected)
+
+
+def test_fusion_ranks_by_the_sum_of_both_distances(batch):
+    model = build().eval()
+    with evaluating(model):
+        found = model.encode(batch.images)
+    distance = model.distance(found, found)
+    parts = [1 - F.normalize(found[k]) @ F.normalize(found[k]).T for k in ("global", "spatial")]
+    torch.testing.assert_close(2 * distance, parts[0] + parts[1], rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_compared_shares_a_run():
+    full = vcn.RECIPE.but(dataset="synthetic")
+    assert full.but(match="spatial").training() == full.but(match="global").training() == full
+
+
+def test_added_parameters_and_computation_of_the_original_form():
+    """Table 4 (O), classifiers removed: 23.51 M + 0.35 M, 6.12 G."""
+    model = models.build("vcn", 751, size=(384, 128))
+    classifiers = sum(
+        count_parameters(branch.classifier)
+        for branch in (model.global_branch, model.spatial_branch)
+    )
+    backbone = count_parameters(model.backbone)
+    added = count_parameters(model) - classifiers - backbone
+    assert round(backbone / 1e6, 2) == 23.51
+    assert round(added / 1e6, 2) == 0.35
+    assert gmacs(model) == pytest.approx(6.12, rel=0.01)
+
+
+def test_without_a_branch_there_is_nothing():
+    with pytest.raises(ReidError, match="no branch is left"):
+        build(use_global=False, use_spatial=False)

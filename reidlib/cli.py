@@ -50,6 +50,20 @@ def _run(given: argparse.Namespace) -> int:
     return 0 if states == {"ok"} else 1
 
 
+def _train(given: argparse.Namespace) -> int:
+    from reidlib import launch
+
+    launch.train(
+        given.recipe,
+        given.device,
+        resume=not given.again,
+        compile=given.compile,
+        deterministic=given.deterministic,
+        trace=given.trace,
+    )
+    return 0
+
+
 def _data_list(given: argparse.Namespace) -> int:
     from reidlib.data import check
 
@@ -152,6 +166,21 @@ def _parser() -> argparse.ArgumentParser:
         help="set another parameter of the notebooks",
     )
     run.set_defaults(command=_run)
+
+    train = verbs.add_parser("train", help="train one recipe, on several devices by torchrun")
+    train.add_argument("recipe", help="a JSON file of its fields, or a stored run's recipe.json")
+    train.add_argument("--device", help="cpu, cuda or cuda:1 (default: CUDA if there is one)")
+    train.add_argument("--again", action="store_true", help="also if it is stored, from the start")
+    train.add_argument(
+        "--compile",
+        metavar="MODE",
+        help="torch.compile: default, reduce-overhead (CUDA graphs) or max-autotune",
+    )
+    train.add_argument(
+        "--deterministic", action="store_true", help="the same bits every time, or an error"
+    )
+    train.add_argument("--trace", metavar="PATH", help="a profiler's trace of four steps, as JSON")
+    train.set_defaults(command=_train)
 
     data = verbs.add_parser("data", help="look at datasets").add_subparsers(
         required=True, metavar="list|check"

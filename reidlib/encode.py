@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reidlib.compiling import compiled
 from reidlib.errors import ReidError
 from reidlib.models.base import Encoding, ReIDModel
-from reidlib.rerank import full_precision
+from reidlib.numerics import full_precision
 
 if TYPE_CHECKING:
     from reidlib.data.bank import ImageBank
@@ -30,14 +31,17 @@ def encode_split(
     batch_size: int = 128,
     device: torch.device | str | None = None,
     amp: bool = False,
+    compile: str | None = None,
 ) -> Encoding:
     """Encodes the images of ``bank`` in its order, or those of ``rows`` [n] int64 in theirs.
 
     ``flip``: "feature" becomes the mean over the image and its mirror image; a model whose other
     entries may be averaged too names them in ``mirror_averaged``. All other entries stay those of
-    the image as it is. ``amp``: bfloat16 autocast on an accelerator. The model runs in evaluation
-    mode and is left in the mode it was in, on ``device`` (default: where it is). Returns tensors
-    with n rows on that device; half precision becomes float32. Nothing waits for the accelerator.
+    the image as it is. ``amp``: bfloat16 autocast on an accelerator, else float32 without TF32.
+    ``compile``: a mode of torch.compile (see ``reidlib.compiling``); the model must take any batch
+    size. The model runs in evaluation mode and is left in the mode it was in, on ``device``
+    (default: where it is). Returns tensors with n rows on that device; half precision becomes
+    float32. Nothing waits for the accelerator.
     """
     device = torch.device(device) if device is not None else device_of(model)
     model.to(device)
@@ -45,22 +49,31 @@ def encode_split(
     number = len(bank) if rows is None else len(rows)
     if not number:
         raise ReidError("there are no images to encode")
+
+    def encode(images: Tensor) -> Encoding:
+        part = {key: _full(value) for key, value in model.encode(images).items()}
+        if flip:
+            mirrored = model.encode(images.flip(-1))
+            for key in averaged:
+                part[key] = (part[key] + _full(mirrored[key])) / 2
+        return part
+
     out: Encoding = {}
-    with evaluating(model), torch.autocast(device.type, torch.bfloat16, enabled=amp):
+    block = compiled(encode, compile)
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=amp)
+    with evaluating(model), full_precision(), autocast:
         for start in range(0, number, batch_size):
             some = slice(start, min(start + batch_size, number))
             images = bank.images(some if rows is None else rows[some])
             images = images.to(device, non_blocking=True)
-            part = {key: _full(value) for key, value in model.encode(images).items()}
-            if flip:
-                mirrored = model.encode(images.flip(-1))
-                for key in averaged:
-                    part[key] = (part[key] + _full(mirrored[key])) / 2
-            for key, value in part.items():
+            n = len(images)
+            if compile and n < batch_size:  # compiled once, for one shape
+                images = F.pad(images, (0, 0, 0, 0, 0, 0, 0, batch_size - n))
+            for key, value in block(images).items():
                 if key not in out:
                     with torch.inference_mode(False):  # so that a notebook may use it as it likes
                         out[key] = value.new_empty((number, *value.shape[1:]))
-                out[key][some] = value
+                out[key][some] = value[:n]
     return out
 
 

@@ -65,17 +65,19 @@ def evaluate(
     swap: bool = False,
     max_rank: int = 50,
     amp: bool = False,
+    compile: str | None = None,
     query_bank: ImageBank | None = None,
     gallery_bank: ImageBank | None = None,
 ) -> Metrics:
     """Encodes query and gallery of ``dataset`` and scores the distances between them.
 
-    ``flip``, ``amp``, ``batch_size``, ``device``: as in ``encode_split``. ``rerank``: True, or
-    the k1, k2, lambda_ of ``rerank.k_reciprocal``. ``aqe``: number of gallery images for average
-    query expansion. ``protocol``: "market1501", "cuhk03", "partial" as in ``score``, or "tracklet"
-    (encodings averaged over each tracklet, then as "market1501"); default: the dataset's.
-    ``swap``: query and gallery change places. ``query_bank``, ``gallery_bank``: the images of the
-    dataset's splits at ``model.size``, which saves decoding them again. Junk is not encoded.
+    ``flip``, ``amp``, ``compile``, ``batch_size``, ``device``: as in ``encode_split``.
+    ``rerank``: True, or the k1, k2, lambda_ of ``rerank.k_reciprocal``. ``aqe``: number of gallery
+    images for average query expansion. ``protocol``: "market1501", "cuhk03", "partial" as in
+    ``score``, or "tracklet" (encodings averaged over each tracklet, then as "market1501"); default:
+    the dataset's. ``swap``: query and gallery change places. ``query_bank``, ``gallery_bank``: the
+    images of the dataset's splits at ``model.size``, which saves decoding them again. Junk is not
+    encoded.
     """
     protocol = protocol or dataset.protocol
     if protocol not in (known := (*PROTOCOLS, "tracklet")):
@@ -100,8 +102,9 @@ def evaluate(
             where = device if device is not None else device_of(model)
             bank, rows = ImageBank.from_split(table, model.size, where), None
         encoding = encode_split(
-            model, bank, rows=rows, flip=flip, batch_size=batch_size, device=device, amp=amp
-        )
+            model, bank, rows=rows, flip=flip, batch_size=batch_size, device=device, amp=amp,
+            compile=compile,
+        )  # fmt: skip
         if protocol == "tracklet":
             encoding, table = pool_tracklets(encoding, table)
         sides.append(encoding)

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reidlib.distributed import gather
+
 
 def pairwise_euclidean(a: Tensor, b: Tensor) -> Tensor:
     """Euclidean distances [A, B] of rows [A, D], [B, D]; the gradient at 0 is 0.
@@ -23,8 +25,10 @@ def batch_hard_triplet(feature: Tensor, label: Tensor, margin: float | None = 0.
     """Batch-hard triplet loss (Hermans et al. 2017, Eq. 5), a scalar: the mean over all anchors.
 
     feature [N, D], label [N]. margin: of the hinge, or ``None`` for softplus: log(1 + exp(.)).
-    The hardest positive may be the anchor itself, at distance 0, where it has no other.
+    The hardest positive may be the anchor itself, at distance 0, where it has no other. Where
+    several processes share a batch, triplets are mined over the rows of all of them.
     """
+    feature, label = gather(feature), gather(label)
     distance = pairwise_euclidean(feature, feature)
     same = label.unsqueeze(0) == label.unsqueeze(1)
     other = same & ~torch.eye(len(label), dtype=torch.bool, device=label.device)

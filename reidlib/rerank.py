@@ -7,15 +7,13 @@ neighbours are kept, found over row blocks; no N x N matrix is ever held.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from reidlib.errors import ReidError
+from reidlib.numerics import full_precision
 from reidlib.sparse import Rows, mean_of_rows, sum_of_minima
 
 BLOCK = 2**24  # distances held at once: 64 MB of float32
@@ -69,17 +67,6 @@ def average_query_expansion(query: Tensor, gallery: Tensor, k: int = 5) -> Tenso
             near = (rows @ gallery.T).topk(k, dim=1).indices
         parts.append(F.normalize(rows + gallery[near].sum(1)))
     return torch.cat(parts)
-
-
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Matrix products in full float32, whatever training has set: TF32 would reorder images."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def _checked(query: Tensor, gallery: Tensor) -> Tensor:

@@ -85,6 +85,8 @@ class Run:
     def summary(self) -> pd.DataFrame:
         """How the run was made, one line a fact: steps, seconds, parameters, device, versions."""
         info = self.info
+        how = ["deterministic"] if info.get("deterministic") else []
+        how += [f"compiled ({info['compile']})"] if info.get("compile") else []
         facts = {
             "run": self.path.name,
             "steps x batch": f"{info['steps']} x {info['batch']}",
@@ -95,7 +97,9 @@ class Run:
             "TFLOP/s": f"{info['tflops']:.3f}, {100 * info['share_of_peak']:.0f} % of a matrix "
             f"product's {info['peak_tflops']:.3f} ({info['precision']})",
             "image bank": f"tier {info['tier']}",
-            "device": f"{info['device']}, {info['threads']} threads",
+            "device": f"{info['device']}, {info['threads']} threads"
+            + (f", {n} processes" if (n := info.get("processes", 1)) > 1 else ""),
+            "computed": ", ".join(how) or "as the recipe says",
             "software": f"reidlib {info['commit']}, torch {info['torch']}, Python {info['python']}",
         }
         return pd.DataFrame({"value": facts}).rename_axis("fact")

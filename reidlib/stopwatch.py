@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch.profiler import record_function
 
 
 class Stopwatch:
@@ -14,7 +15,8 @@ class Stopwatch:
 
     On the CPU every step counts. On an accelerator work is only queued, so the second step and one
     in ``every`` are timed, with the device brought to rest before and after each part. The first
-    step, which also compiles and allocates, counts only while there is no other.
+    step, which also compiles and allocates, counts only while there is no other. A profiler's
+    trace shows the parts by name.
     """
 
     def __init__(self, device: torch.device, every: int = 50) -> None:
@@ -27,12 +29,14 @@ class Stopwatch:
         calls = self._calls[part] = self._calls.get(part, 0) + 1
         cuda = self.device.type == "cuda"
         if cuda and calls > 2 and calls % self.every != 0:
-            yield
+            with record_function(part):
+                yield
             return
         if cuda:
             torch.cuda.synchronize(self.device)
         start = time.perf_counter()
-        yield
+        with record_function(part):
+            yield
         if cuda:
             torch.cuda.synchronize(self.device)
         before = self.seconds.get(part, 0.0) if calls != 2 else 0.0

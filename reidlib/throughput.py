@@ -50,16 +50,16 @@ def matrix_peak(device: torch.device, dtype: torch.dtype = torch.float32) -> flo
 
 
 def report(
-    model: ReIDModel, images_per_s: float, dtype: torch.dtype = torch.float32
+    model: ReIDModel, images_per_s: float, dtype: torch.dtype = torch.float32, devices: int = 1
 ) -> dict[str, float]:
     """images_per_s, gmacs (forward, one image), tflops achieved in training, the device's measured
-    matrix peak, and the share of it.
+    matrix peak (times ``devices`` that train together), and the share of it.
 
     A training step counts as three forward passes: backward computes two products for each one.
     """
     forward = gmacs(model)
     achieved = 3 * 2 * forward * images_per_s / 1e3
-    peak = matrix_peak(device_of(model), dtype)
+    peak = matrix_peak(device_of(model), dtype) * devices
     return {
         "images_per_s": images_per_s,
         "gmacs": forward,

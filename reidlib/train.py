@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import platform
 import shutil
 import statistics
-import subprocess
 import time
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,20 +16,23 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-import reidlib
-from reidlib import models, throughput
+from reidlib import distributed, models, throughput
 from reidlib.checkpoint import load_checkpoint, save_checkpoint, save_weights
 from reidlib.claim import claim
+from reidlib.compiling import check_mode, compiled
 from reidlib.data.bank import ImageBank, Tier
 from reidlib.data.batches import Batches
 from reidlib.data.sampler import IdentitySampler
 from reidlib.errors import ReidError
+from reidlib.global_norm import with_global_batch_norm
 from reidlib.io import atomic_write
 from reidlib.models.base import count_parameters
-from reidlib.paths import root
+from reidlib.numerics import determinism, full_precision
+from reidlib.provenance import provenance
 from reidlib.recipe import Recipe, lr_at
 from reidlib.runs import Run, pick_device, write_recipe
 from reidlib.stopwatch import Stopwatch
+from reidlib.trace import tracing
 
 
 def build_model(recipe: Recipe, num_ids: int) -> models.ReIDModel:
@@ -47,7 +49,10 @@ def build_model(recipe: Recipe, num_ids: int) -> models.ReIDModel:
 
 
 def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """Adam or SGD over all trainable parameters; the head's at ``head_lr`` times the rate."""
+    """Adam or SGD over all trainable parameters; the head's at ``head_lr`` times the rate.
+
+    On CUDA one fused kernel updates all of them.
+    """
     names = getattr(model, "head", ()) if recipe.head_lr != 1 else ()
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
@@ -55,15 +60,16 @@ def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
             factor = recipe.head_lr if name.startswith(names) else 1.0
             groups.setdefault(factor, []).append(parameter)
     parameters = [{"params": group, "factor": factor} for factor, group in groups.items()]
+    fused = all(p.is_cuda for group in groups.values() for p in group)
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(
-            parameters, recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+            parameters, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, fused=fused
         )
-    return torch.optim.Adam(parameters, recipe.lr, weight_decay=recipe.weight_decay)
+    return torch.optim.Adam(parameters, recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
 
 
 def build_batches(recipe: Recipe, bank: ImageBank) -> Batches:
-    """The recipe's batches out of a bank of training images."""
+    """The recipe's batches out of a bank of training images; of each, this process's rows."""
     sampler = IdentitySampler(
         bank.pid,
         recipe.ids_per_batch,
@@ -81,6 +87,7 @@ def build_batches(recipe: Recipe, bank: ImageBank) -> Batches:
         shifting_options=recipe.shifting_options,
         crop_resize_shift=recipe.crop_resize_shift,
         jitter=recipe.jitter,
+        rows=distributed.rows(recipe.ids_per_batch * recipe.images_per_id),
     )
 
 
@@ -93,24 +100,44 @@ def fit(
     tier: Tier | None = None,
     checkpoint_seconds: float = 60.0,
     progress: bool = True,
+    compile: str | None = None,
+    deterministic: bool = False,
+    trace: str | Path | None = None,
 ) -> Run:
     """The run of a recipe: returned if it is complete, resumed if it was cut off, else trained.
 
     resume: ``False`` trains again whatever is stored. store: the run store, default
     ``REIDLIB_RUNS``. tier: where the images lie, default by size (see ``ImageBank``).
+
+    How a run is computed is no part of its recipe; ``run.json`` says it. compile: a mode of
+    torch.compile (see ``reidlib.compiling``), deterministic: the same bits every time, or an error
+    (see ``reidlib.numerics``), trace: a file for a profiler's trace of four steps (see
+    ``reidlib.trace``). Among processes that torchrun started each computes its rows of every batch
+    (see ``reidlib.distributed``).
+
     Raises ReidError, and keeps the last good state, if the loss is not finite.
     A recipe that another process trains is waited for, so none is ever trained twice at once (see
     ``reidlib.claim``).
     A run that was cut off at any step ends, on the CPU, with weights equal bit for bit to an
     undisturbed one with as many threads, because a batch is a function of (seed, step).
     """
+    check_mode(compile)
+    lead, alone = distributed.rank() == 0, distributed.processes() == 1
+    if compile and not alone:
+        raise ReidError("a run of several processes is not compiled: leave out compile")
     run = Run.of(recipe, store)
-    if resume and run.complete:
+    if distributed.agreed(resume and run.complete):
+        if trace:
+            raise ReidError(f"{run.path} is complete, nothing is left to trace: see resume=False")
         return run
     device = pick_device(device)
-    with claim(run.path):
-        if not (resume and run.complete):  # else another process was faster
-            _train(run, device, resume, tier, checkpoint_seconds, progress)
+    # the others wait for process 0 as long as torch lets them
+    with claim(run.path, float("inf") if alone else 120) if lead else nullcontext():
+        if not distributed.agreed(resume and run.complete):  # else another process was faster
+            how = {"compile": compile, "deterministic": deterministic}
+            with full_precision(), determinism(deterministic):
+                _train(run, device, resume, tier, checkpoint_seconds, progress and lead, trace, how)
+    distributed.agreed(True)  # process 0 has written what the others shall see
     return run
 
 
@@ -121,25 +148,25 @@ def _train(
     tier: Tier | None,
     checkpoint_seconds: float,
     progress: bool,
+    trace: str | Path | None,
+    how: dict[str, Any],
 ) -> None:
-    """The loop of ``fit``, in the one process that holds the claim."""
-    recipe = run.recipe
-    for part in run.path.glob(".*.part*"):  # of a process that was killed while it wrote
-        part.unlink(missing_ok=True)
+    """The loop of ``fit``, in the one process that holds the claim and in those that help it."""
+    recipe, lead = run.recipe, distributed.rank() == 0
     checkpoint, history_file = run.path / "checkpoint.safetensors", run.path / "history.csv"
-    if not resume:
-        for file in (run.path / "run.json", checkpoint, history_file):
-            file.unlink(missing_ok=True)
-        shutil.rmtree(run.path / "eval", ignore_errors=True)  # of the weights that were
-    write_recipe(run)
+    if lead:
+        _prepare(run, resume)
+    distributed.agreed(True)  # only now do the others look for a checkpoint
 
     dataset = recipe.load_dataset()
     bank = ImageBank.from_split(dataset.train, recipe.size, device, tier=tier)
     batches = build_batches(recipe, bank)
-    sampler = batches.sampler
+    sampler, batch_size = batches.sampler, recipe.ids_per_batch * recipe.images_per_id
     model = build_model(recipe, dataset.num_ids)
     model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    with_global_batch_norm(model, device)
     optimizer = build_optimizer(recipe, model)
+    loss_of = compiled(distributed.shared_loss(model), how["compile"])
     total = recipe.steps or max(1, round(recipe.epochs * sampler.steps_per_epoch))
     interval = max(1, total // 100)  # steps per row of the history
     precision = recipe.precision
@@ -154,6 +181,9 @@ def _train(
             history = pd.read_csv(history_file)
             rows = history[history.step <= step].to_dict("records")
         seconds_before = rows[-1]["seconds"] if rows else 0.0
+    if len(distributed.gather(torch.tensor([step])).unique()) > 1:
+        raise ReidError(f"not all processes see the same {run.path}: put it where all of them do")
+    first = step
 
     def diverged(what: str) -> ReidError:
         return ReidError(
@@ -171,95 +201,97 @@ def _train(
         atomic_write(history_file, pd.DataFrame(rows).to_csv(index=False))
         save_checkpoint(checkpoint, model, optimizer, step, precision)
 
-    if step == 0:
+    if step == 0 and lead:
         save()
     autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=precision == "bf16")
     watch = Stopwatch(device)
     began = last_save = last_row = time.perf_counter()
     sums: dict[str, torch.Tensor] = {}
     count = 0
-    bar = tqdm(
+    shown_bar = tqdm(
         total=total, initial=step, desc=recipe.model, unit="step", disable=not progress,
         mininterval=1.0,
     )  # fmt: skip
-    while step < total:
-        lr = lr_at(recipe, step, total)
-        for group in optimizer.param_groups:
-            group["lr"] = lr * group.get("factor", 1.0)
-        torch.manual_seed(recipe.seed * 1_000_003 + step)  # for dropout and the like
-        with watch("data"):
-            batch = batches(step)
-        with watch("forward"), autocast():
-            losses = model.loss(batch)
-        with watch("backward"):
-            optimizer.zero_grad(set_to_none=True)
-            losses["loss"].backward()
-        end_of_interval = (step + 1) % interval == 0 or step + 1 == total
-        # on an accelerator reading the loss would make every step wait: read it once an interval
-        if (device.type == "cpu" or end_of_interval) and not bool(losses["loss"].isfinite()):
-            bar.close()
-            raise diverged(f"the loss is {losses['loss'].item()}")
-        with watch("optimiser"):
-            optimizer.step()
-        step += 1
-        count += 1
-        for key, value in losses.items():
-            sums[key] = sums[key] + value.detach() if key in sums else value.detach()
-        bar.update()
-        if not end_of_interval:
-            continue
+    with shown_bar as bar, tracing(trace if lead else None, device, total - step) as traced:
+        while step < total:
+            lr = lr_at(recipe, step, total)
+            for group in optimizer.param_groups:
+                group["lr"] = lr * group.get("factor", 1.0)
+            # for dropout and the like
+            torch.manual_seed(recipe.seed * 1_000_003 + step + (distributed.rank() << 40))
+            with watch("data"):
+                batch = batches(step)
+            with watch("forward"), autocast():
+                optimizer.zero_grad(set_to_none=True)
+                losses = loss_of(batch)
+            with watch("backward"):
+                losses["loss"].backward()
+            end_of_interval = (step + 1) % interval == 0 or step + 1 == total
+            # on an accelerator reading the loss would make every step wait: once an interval
+            look = device.type == "cpu" or end_of_interval
+            if look and not bool(losses["loss"].isfinite()):
+                raise diverged(f"the loss is {losses['loss'].item()}")
+            with watch("optimiser"):
+                optimizer.step()
+            step += 1
+            count += 1
+            for key, value in losses.items():
+                sums[key] = sums.get(key, 0.0) + value.detach().double()
+            bar.update()
+            traced()
+            if not end_of_interval:
+                continue
 
-        now = time.perf_counter()
-        means = {key: value.item() / count for key, value in sums.items()}
-        speed = count * len(batch.label) / (now - last_row)
-        epoch = step / sampler.steps_per_epoch
-        seconds = seconds_before + now - began
-        rows.append(
-            {"step": step, "epoch": epoch, "lr": lr, **means, "images_per_s": speed,
-             "seconds": seconds}
-        )  # fmt: skip
-        shown: dict[str, str] = {
-            key: f"{means[key]:.3g}" for key in ("loss", "accuracy") if key in means
-        }
-        bar.set_postfix({**shown, "images_per_s": f"{speed:.0f}"}, refresh=False)
-        sums, count, last_row = {}, 0, now
-        if now - last_save > checkpoint_seconds:
-            save()
-            last_save = time.perf_counter()
-    bar.close()
+            now = time.perf_counter()
+            totals = distributed.mean(torch.stack(list(sums.values())))
+            means = dict(zip(sums, (totals / count).tolist(), strict=True))
+            speed = count * batch_size / (now - last_row)
+            epoch = step / sampler.steps_per_epoch
+            seconds = seconds_before + now - began
+            rows.append(
+                {"step": step, "epoch": epoch, "lr": lr, **means, "images_per_s": speed,
+                 "seconds": seconds}
+            )  # fmt: skip
+            shown: dict[str, str] = {
+                key: f"{means[key]:.3g}" for key in ("loss", "accuracy") if key in means
+            }
+            bar.set_postfix({**shown, "images_per_s": f"{speed:.0f}"}, refresh=False)
+            sums, count, last_row = {}, 0, now
+            if lead and now - last_save > checkpoint_seconds:
+                save()
+                last_save = time.perf_counter()
 
     refuse_broken_weights()  # the last step's gradient may have broken what no loss has seen
+    if not lead:
+        return
     atomic_write(history_file, pd.DataFrame(rows).to_csv(index=False))
     save_weights(run.path / "weights.safetensors", model)
+    devices, speed = distributed.processes(), statistics.median(row["images_per_s"] for row in rows)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     info = {
         "seconds": seconds_before + time.perf_counter() - began,
-        **throughput.report(model, statistics.median(row["images_per_s"] for row in rows), dtype),
+        **throughput.report(model, speed, dtype, devices),
         "steps": total,
-        "batch": recipe.ids_per_batch * recipe.images_per_id,
+        "batch": batch_size,
         "parameters": count_parameters(model),
         "share": watch.shares(),
         "tier": bank.tier,
         "precision": precision,
+        "processes": devices,
+        **how,
+        "resumed_at": first,  # how the steps before were computed is not known
         **provenance(device),
     }
     atomic_write(run.path / "run.json", json.dumps(info, indent=1))
     checkpoint.unlink(missing_ok=True)
 
 
-def provenance(device: torch.device) -> dict[str, str | int]:
-    """Where and with what a run was made: device, commit, versions, threads."""
-    cuda = device.type == "cuda"
-    try:
-        command = ["git", "-C", str(root()), "describe", "--always", "--dirty"]
-        commit = subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.TimeoutExpired):
-        commit = ""
-    return {
-        "device": torch.cuda.get_device_name(device) if cuda else platform.machine() + " CPU",
-        "threads": torch.get_num_threads(),
-        "commit": commit or "unknown",
-        "reidlib": reidlib.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
+def _prepare(run: Run, resume: bool) -> None:
+    """The run's folder as training expects it; without ``resume`` nothing of an older one stays."""
+    for part in run.path.glob(".*.part*"):  # of a process that was killed while it wrote
+        part.unlink(missing_ok=True)
+    if not resume:
+        for name in ("run.json", "checkpoint.safetensors", "history.csv"):
+            (run.path / name).unlink(missing_ok=True)
+        shutil.rmtree(run.path / "eval", ignore_errors=True)  # of the weights that were
+    write_recipe(run)

@@ -17,6 +17,8 @@ from reidlib.data.sampler import IdentitySampler, generator
 from reidlib.errors import ReidError, nearest
 from reidlib.geometry import compose
 
+ALL = slice(None)
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -36,7 +38,8 @@ class Batches:
     mirror, erasing, shifting: probabilities. pad_crop: padding as a share of the height. shifting
     is RMGL's, with ``shifting_options`` (see ``augment.random_shift``); crop_resize_shift is the
     variant it is compared with. jitter: strength of brightness, contrast and saturation, a quarter
-    of it for hue.
+    of it for hue. rows: those of each batch that are made here, where several processes share it;
+    what is drawn for them is the same.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Batches:
         shifting_options: Mapping[str, float] | None = None,
         crop_resize_shift: bool = False,
         jitter: float = 0.0,
+        rows: slice = ALL,
     ) -> None:
         if shifting and crop_resize_shift:
             raise ReidError("shifting and crop_resize_shift exclude each other: set one")
@@ -62,6 +66,7 @@ class Batches:
         self.mirror, self.pad_crop, self.erasing = mirror, pad_crop, erasing
         self.shifting, self.crop_resize_shift, self.jitter = shifting, crop_resize_shift, jitter
         self.shifting_options = dict(shifting_options or {})
+        self.rows = rows
         self._label = torch.from_numpy(np.searchsorted(sampler.ids, bank.pid))
         self._cam = torch.from_numpy(bank.cam)
 
@@ -72,6 +77,11 @@ class Batches:
         n = len(index)
         theta, boxes = self.draw(n, step)
         placed = self.place(n, step)
+        index, theta = index[self.rows], theta[self.rows]
+        boxes = boxes[self.rows] if boxes is not None else None
+        if placed is not None:
+            parts = (placed.theta, placed.source, placed.window)
+            placed = augment.Placed(*(part[self.rows] for part in parts))
         if placed is None and not (self.mirror or self.pad_crop):
             images = self.bank.images(index)
         else:
@@ -80,7 +90,7 @@ class Batches:
         if self.jitter:
             j = self.jitter
             jitter = colour_matrices(n, generator(self.sampler.seed, 5, step), j, j, j, j / 4)
-            images = apply_colour(images, *jitter)
+            images = apply_colour(images, *(drawn[self.rows] for drawn in jitter))
             if placed is not None:  # what surrounds the patch keeps its grey
                 images = fill_around(images, placed.window)
         if boxes is not None:

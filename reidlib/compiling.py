@@ -19,6 +19,12 @@ def check_mode(mode: str | None) -> None:
         raise ReidError(f'compile has no mode "{mode}"{nearest(mode, get_args(Mode))}')
 
 
+def forget() -> None:
+    """Drops what was compiled for other models: torch keeps eight variants of a function, and then
+    compiles no more."""
+    torch.compiler.reset()
+
+
 def compiled(function: Callable[..., T], mode: str | None) -> Callable[..., T]:
     """``function`` compiled for the shapes it meets; itself if ``mode`` is None.
 
@@ -30,7 +36,6 @@ def compiled(function: Callable[..., T], mode: str | None) -> Callable[..., T]:
     if mode is None:
         return function
     check_mode(mode)
-    torch.compiler.reset()  # what was compiled for other models counts towards torch's limit
     fast = torch.compile(function, mode=mode, dynamic=False)
 
     def call(*arguments: Any) -> T:
@@ -40,10 +45,10 @@ def compiled(function: Callable[..., T], mode: str | None) -> Callable[..., T]:
         except Exception as error:
             if not type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
                 raise
-            reason = next((line for line in str(error).splitlines() if line.strip()), "")
+            reason = " ".join(str(error).split())[:200]
             raise ReidError(
-                f"torch.compile failed ({type(error).__name__}: {reason}): a C++ compiler must be "
-                "there; without compile nothing is compiled"
+                f"torch.compile failed ({type(error).__name__}: {reason}): it needs a C++ compiler "
+                "and operations that it knows; leave out compile"
             ) from error
 
     return call

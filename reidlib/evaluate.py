@@ -14,6 +14,7 @@ from torch import Tensor
 
 from reidlib import rerank as reranking
 from reidlib.compare import Comparison, compare, interval
+from reidlib.compiling import forget
 from reidlib.encode import (
     Encoding,
     cosine_blocks,
@@ -82,6 +83,8 @@ def evaluate(
     protocol = protocol or dataset.protocol
     if protocol not in (known := (*PROTOCOLS, "tracklet")):
         raise ReidError(f'unknown protocol "{protocol}"{nearest(protocol, known)}')
+    if compile:
+        forget()
     banks = (query_bank, gallery_bank)
     sides: list[Encoding] = []
     tables = []

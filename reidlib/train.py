@@ -19,7 +19,7 @@ from tqdm import tqdm
 from reidlib import distributed, models, throughput
 from reidlib.checkpoint import load_checkpoint, save_checkpoint, save_weights
 from reidlib.claim import claim
-from reidlib.compiling import check_mode, compiled
+from reidlib.compiling import check_mode, compiled, forget
 from reidlib.data.bank import ImageBank, Tier
 from reidlib.data.batches import Batches
 from reidlib.data.sampler import IdentitySampler
@@ -134,6 +134,8 @@ def fit(
     # the others wait for process 0 as long as torch lets them
     with claim(run.path, float("inf") if alone else 120) if lead else nullcontext():
         if not distributed.agreed(resume and run.complete):  # else another process was faster
+            if compile:
+                forget()
             how = {"compile": compile, "deterministic": deterministic}
             with full_precision(), determinism(deterministic):
                 _train(run, device, resume, tier, checkpoint_seconds, progress and lead, trace, how)

@@ -1,10 +1,12 @@
 """Training beside its limit and torchreid's engine: same model, batch size and augmentations.
 
     python benchmarks/train.py [--market ROOT] [--backbone tiny] [--size 128 64] [--steps 60]
+    python benchmarks/train.py --options          # what determinism and compilation cost or bring
 
 (a) forward, backward and step on one fixed batch: the limit; (b) our ``fit``; (c) torchreid's
 triplet engine with its data manager, in its own environment (see README.md beside this file). All
 three in turns in one run. Goals: b at least 95 % of a; b at least 1.5 times c on two CPU cores.
+``--options`` needs no torchreid: ``fit`` as it is, deterministic and compiled, in turns.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from measure import HERE, peer_python, verdict
@@ -58,10 +61,11 @@ def bare(recipe: Recipe, dataset: Dataset, steps: int) -> float:
     return steps * len(batch.label) / (time.perf_counter() - start)
 
 
-def ours(recipe: Recipe, steps: int) -> float:
-    """Images per second of ``fit`` after its first tenth."""
+def ours(recipe: Recipe, steps: int, **options: Any) -> float:
+    """Images per second of ``fit`` after its first tenth, in which it compiles."""
     with tempfile.TemporaryDirectory() as store:
-        history = fit(recipe.but(steps=steps), store=Path(store), progress=False).history
+        run = fit(recipe.but(steps=steps), store=Path(store), progress=False, **options)
+        history = run.history
     start = history.iloc[len(history) // 10]
     end = history.iloc[-1]
     images = (end.step - start.step) * recipe.ids_per_batch * recipe.images_per_id
@@ -94,12 +98,30 @@ def theirs(recipe: Recipe, root: Path, steps: int) -> float:
     return float(json.loads(done.stdout.splitlines()[-1])["images_per_s"])
 
 
+OPTIONS: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "deterministic": {"deterministic": True},
+    "compiled (default)": {"compile": "default"},
+    "compiled (reduce-overhead)": {"compile": "reduce-overhead"},
+}
+
+
+def compare_options(recipe: Recipe, steps: int) -> None:
+    """``fit`` with each option, in turns, beside ``fit`` as it is."""
+    known = {k: v for k, v in OPTIONS.items() if "reduce" not in k or torch.cuda.is_available()}
+    rounds = [[ours(recipe, steps, **options) for options in known.values()] for _ in range(3)]
+    medians = [sorted(column)[1] for column in zip(*rounds, strict=True)]
+    for name, speed in zip(known, medians, strict=True):
+        print(f"fit {name:<30}{speed:>9.0f} images/s{speed / medians[0]:>9.2f} of fit as it is")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--market", help="folder that holds Market-1501; default: embedded people")
     parser.add_argument("--backbone", default="tiny")
     parser.add_argument("--size", type=int, nargs=2, default=(128, 64))
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--options", action="store_true", help="determinism, compilation")
     given = parser.parse_args()
     if given.market:
         os.environ["REIDLIB_DATA"] = given.market
@@ -110,6 +132,9 @@ def main() -> None:
         erasing=0.5,
     )
     dataset = load(recipe.dataset)
+    if given.options:
+        compare_options(recipe, given.steps)
+        return
     rounds = []
     with tempfile.TemporaryDirectory() as folder:
         market_like(dataset, Path(folder))

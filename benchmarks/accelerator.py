@@ -1,0 +1,176 @@
+"""Everything that needs a GPU, in one call: does it compute what the CPU does, and how fast?
+
+    python benchmarks/accelerator.py [--market ROOT] [--quick] > rows.csv
+
+Needs the packages of the core alone. First the same float32 recipe on the CPU and on the device,
+losses and evaluation. Then images/s at 256x128 with ResNet-50: the bare step, ``fit`` as it is,
+deterministic and compiled, encoding in float32, bf16 and compiled. ``--market``: 60 epochs of
+Market-1501, trained and evaluated (goal: under 4 minutes). A row that fails says why and the others
+go on. ``--quick`` is a test of the script itself, on any machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from train import OPTIONS, bare, ours
+
+from reidlib.data import ImageBank
+from reidlib.encode import encode_split
+from reidlib.evaluate import evaluate
+from reidlib.models import ReIDModel
+from reidlib.provenance import provenance
+from reidlib.recipe import Recipe
+from reidlib.recipes import baseline
+from reidlib.runs import Run, default_device
+from reidlib.train import build_model, fit
+
+PEOPLE = {"train_ids": 16, "test_ids": 16, "cameras": 2, "images": 4}  # few of them
+ROWS: list[dict[str, Any]] = []
+
+
+def row(what: str, unit: str, measure: Callable[[], float], limit: float | None = None) -> float:
+    """Measures and keeps one row. limit: what the value is a share of."""
+    began = time.perf_counter()
+    found: dict[str, Any] = {"what": what, "value": "", "unit": unit, "share": "", "failed": ""}
+    value = float("nan")
+    try:
+        value = measure()
+        found |= {"value": f"{value:.6g}", "share": f"{value / limit:.3f}" if limit else ""}
+    except Exception as error:  # the machine is lent for minutes: the other rows shall be measured
+        found["failed"] = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    ROWS.append(found)
+    spent = time.perf_counter() - began
+    print(f"{what}: {found['value'] or found['failed']} {unit} ({spent:.0f} s)", file=sys.stderr)
+    return value
+
+
+def parity(device: torch.device, backbone: str, size: tuple[int, int]) -> None:
+    """The same float32 recipe and the same weights on the CPU and on the device."""
+    recipe = Recipe(
+        data_options=PEOPLE, backbone=backbone, size=size, ids_per_batch=8, images_per_id=4,
+        erasing=0.5, shifting=0.5, jitter=0.2, warmup=0.0, lr=1e-5, steps=6, precision="float32",
+    )  # fmt: skip
+    runs: dict[str, Run] = {}
+    with tempfile.TemporaryDirectory() as folder:
+
+        def loss_difference() -> float:
+            for place in ("cpu", device.type):
+                store = Path(folder) / str(len(runs))
+                runs[f"{place} {len(runs)}"] = fit(
+                    recipe, device=place, store=store, progress=False
+                )
+            a, b = (run.history.loss for run in runs.values())
+            return float(((a - b).abs() / a.abs()).max())
+
+        row(f"largest difference of 6 losses to the CPU's, {backbone}", "relative", loss_difference)
+
+        def evaluated(place: str, **options: Any) -> Any:
+            run = next(iter(runs.values()))
+            return evaluate(
+                run.load_model(place), recipe.load_dataset(), flip=True, device=place, **options
+            )
+
+        for name, options in (("float32", {}), ("bf16", {"amp": True})):
+            row(
+                f"difference of mAP to the CPU's, {name}, {backbone}",
+                "of 1",
+                lambda o=options: abs(evaluated(device.type, **o).mAP - evaluated("cpu").mAP),
+            )
+
+
+def encoding_speed(model: ReIDModel, bank: ImageBank, number: int, **options: Any) -> float:
+    """Images per second; the first time, which compiles, does not count."""
+    rows = torch.arange(number) % len(bank)
+    seconds = 0.0
+    for _ in range(2):
+        start = time.perf_counter()
+        encode_split(model, bank, rows=rows, **options)["feature"].sum().item()
+        seconds = time.perf_counter() - start
+    return number / seconds
+
+
+def speeds(recipe: Recipe, steps: int, number: int, modes: list[str]) -> None:
+    """images/s of training and of encoding."""
+    device, dataset = default_device(), recipe.load_dataset()
+    limit = row("bare step", "images/s", lambda: bare(recipe, dataset, steps))
+    for name, options in OPTIONS.items():
+        if options.get("compile") in (None, *modes):
+            row(f"fit {name}", "images/s", lambda o=options: ours(recipe, steps, **o), limit)
+    model = build_model(recipe, dataset.num_ids)
+    model = model.to(device, memory_format=torch.channels_last)
+    bank = ImageBank.from_split(dataset.gallery, recipe.size, device)
+    plain = row("encode float32", "images/s", lambda: encoding_speed(model, bank, number))
+    for mode in [None, *modes]:
+        row(
+            f"encode bf16{f', compiled ({mode})' if mode else ''}",
+            "images/s",
+            lambda m=mode: encoding_speed(model, bank, number, amp=True, compile=m),
+            plain,
+        )
+
+
+def market(backbone: str, size: tuple[int, int]) -> None:
+    """60 epochs of Market-1501 with the baseline, and its evaluation."""
+    recipe = baseline.SCRATCH.but(backbone=backbone, size=size, epochs=60.0)
+    with tempfile.TemporaryDirectory() as store:
+        began = time.perf_counter()
+
+        def spent() -> float:
+            run = fit(recipe, store=Path(store), progress=False)
+            metrics = run.evaluate(amp=True)
+            seconds = time.perf_counter() - began
+            for name in ("images_per_s", "tflops", "share_of_peak", "gmacs", "seconds"):
+                row(f"Market-1501: {name}", "", lambda n=name: float(run.info[n]))
+            row("Market-1501: rank-1", "of 1", lambda: float(metrics.rank(1)))
+            row("Market-1501: mAP", "of 1", lambda: float(metrics.mAP))
+            return seconds
+
+        row("Market-1501, 60 epochs and evaluation", "s", spent, 240.0)
+
+
+def main() -> None:
+    device = default_device()
+    cuda = device.type == "cuda"
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backbone", default="resnet50")
+    parser.add_argument("--size", type=int, nargs=2, default=(256, 128), metavar=("H", "W"))
+    parser.add_argument("--steps", type=int, default=1000, help="the history has 100 rows of them")
+    parser.add_argument("--images", type=int, default=20_000, help="encoded for a speed")
+    parser.add_argument("--market", metavar="ROOT", help="folder that holds Market-1501")
+    parser.add_argument(
+        "--modes", nargs="*", default=["default", "reduce-overhead"] if cuda else [],
+        help="of torch.compile",
+    )  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="small, short and few")
+    given = parser.parse_args()
+    recipe = baseline.SCRATCH.but(dataset="synthetic", erasing=0.5)
+    if given.quick:
+        given.backbone, given.size, given.modes = "tiny", (64, 32), []
+        given.steps, given.images = 4, 64
+        recipe = recipe.but(data_options=PEOPLE)
+    size = tuple(given.size)
+    for backbone in dict.fromkeys(("tiny", given.backbone)):
+        parity(device, backbone, (64, 32) if backbone == "tiny" else size)
+    recipe = recipe.but(backbone=given.backbone, size=size)
+    speeds(recipe, given.steps, given.images, given.modes)
+    if given.market:
+        os.environ["REIDLIB_DATA"] = given.market
+        market(given.backbone, size)
+    made = {k: v for k, v in provenance(device).items() if k in ("device", "torch", "commit")}
+    writer = csv.DictWriter(sys.stdout, [*ROWS[0], *made])
+    writer.writeheader()
+    writer.writerows(found | made for found in ROWS)
+
+
+if __name__ == "__main__":
+    main()

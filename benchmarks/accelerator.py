@@ -154,6 +154,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small, short and few")
     given = parser.parse_args()
     recipe = baseline.SCRATCH.but(dataset="synthetic", erasing=0.5)
+    if not (cuda or given.quick):
+        parser.exit(0, "no GPU is here to be measured (--quick tries the script itself)\n")
     if given.quick:
         given.backbone, given.size, given.modes = "tiny", (64, 32), []
         given.steps, given.images = 4, 64

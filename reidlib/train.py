@@ -131,7 +131,7 @@ def fit(
             raise ReidError(f"{run.path} is complete, nothing is left to trace: see resume=False")
         return run
     device = pick_device(device)
-    # the others wait for process 0 as long as torch lets them
+    # other processes wait for process 0, which torch permits for some minutes only
     with claim(run.path, float("inf") if alone else 120) if lead else nullcontext():
         if not distributed.agreed(resume and run.complete):  # else another process was faster
             if compile:
@@ -219,7 +219,7 @@ def _train(
             lr = lr_at(recipe, step, total)
             for group in optimizer.param_groups:
                 group["lr"] = lr * group.get("factor", 1.0)
-            # for dropout and the like
+            # for dropout and the like, other draws in each process
             torch.manual_seed(recipe.seed * 1_000_003 + step + (distributed.rank() << 40))
             with watch("data"):
                 batch = batches(step)
@@ -238,7 +238,7 @@ def _train(
             step += 1
             count += 1
             for key, value in losses.items():
-                sums[key] = sums.get(key, 0.0) + value.detach().double()
+                sums[key] = sums.get(key, 0.0) + value.detach().to(device, torch.double)
             bar.update()
             traced()
             if not end_of_interval:

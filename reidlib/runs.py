@@ -212,6 +212,17 @@ def write_recipe(run: Run) -> None:
     atomic_write(run.path / "recipe.json", json.dumps(content, indent=1, default=str))
 
 
+def prepare(run: Run, resume: bool) -> None:
+    """The run's folder as training expects it; without ``resume`` nothing of an older one stays."""
+    for part in run.path.glob(".*.part*"):  # of a process that was killed while it wrote
+        part.unlink(missing_ok=True)
+    if not resume:
+        for name in ("run.json", "checkpoint.safetensors", "history.csv"):
+            (run.path / name).unlink(missing_ok=True)
+        shutil.rmtree(run.path / "eval", ignore_errors=True)  # of the weights that were
+    write_recipe(run)
+
+
 def _open(path: Path) -> Run:
     try:
         content = json.loads((path / "recipe.json").read_text())

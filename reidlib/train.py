@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import statistics
 import time
 from contextlib import nullcontext
@@ -30,7 +29,7 @@ from reidlib.models.base import count_parameters
 from reidlib.numerics import determinism, full_precision
 from reidlib.provenance import provenance
 from reidlib.recipe import Recipe, lr_at
-from reidlib.runs import Run, pick_device, write_recipe
+from reidlib.runs import Run, pick_device, prepare
 from reidlib.stopwatch import Stopwatch
 from reidlib.trace import tracing
 
@@ -157,7 +156,7 @@ def _train(
     recipe, lead = run.recipe, distributed.rank() == 0
     checkpoint, history_file = run.path / "checkpoint.safetensors", run.path / "history.csv"
     if lead:
-        _prepare(run, resume)
+        prepare(run, resume)
     distributed.agreed(True)  # only now do the others look for a checkpoint
 
     dataset = recipe.load_dataset()
@@ -286,14 +285,3 @@ def _train(
     }
     atomic_write(run.path / "run.json", json.dumps(info, indent=1))
     checkpoint.unlink(missing_ok=True)
-
-
-def _prepare(run: Run, resume: bool) -> None:
-    """The run's folder as training expects it; without ``resume`` nothing of an older one stays."""
-    for part in run.path.glob(".*.part*"):  # of a process that was killed while it wrote
-        part.unlink(missing_ok=True)
-    if not resume:
-        for name in ("run.json", "checkpoint.safetensors", "history.csv"):
-            (run.path / name).unlink(missing_ok=True)
-        shutil.rmtree(run.path / "eval", ignore_errors=True)  # of the weights that were
-    write_recipe(run)

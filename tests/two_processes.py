@@ -1,14 +1,18 @@
 """What each of two processes does that ``test_distributed.py`` starts by torchrun.
 
-python two_processes.py FOLDER: leaves what it found in FOLDER/<rank>.pt, and runs in FOLDER/*.
+python two_processes.py FOLDER: leaves what it found in FOLDER/<rank>.pt, and runs in FOLDER/whole
+and FOLDER/double; in the end one process is killed, which leaves half a run in FOLDER/killed.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -31,20 +35,32 @@ RECIPE = Recipe(
     lr=1e-3,
     steps=6,
 )
-CPU = torch.device("cpu")
+IN_DOUBLE = {
+    "adam": RECIPE,
+    "sgd": RECIPE.but(optimizer="sgd"),
+    "rmgl": RECIPE.but(model="rmgl", stripes=(2,), steps=3),  # stripes along the batch
+}
+CPU, DRAW = torch.device("cpu"), batches.Batches.__call__
 
 
-def in_double() -> None:
-    """From here on models and images are float64, so that rounding is no excuse."""
+def in_double(patch: pytest.MonkeyPatch) -> None:
+    """Models and images are float64, so that rounding is no excuse."""
     build, draw = train.build_model, batches.Batches.__call__
 
     def double(self: batches.Batches, step: int) -> batches.Batch:
         batch = draw(self, step)
         return batches.Batch(**{**vars(batch), "images": batch.images.double()})
 
-    train.build_model = lambda recipe, ids: build(recipe, ids).double()  # type: ignore[assignment]
-    batches.Batches.__call__ = double  # type: ignore[method-assign]
-    throughput.report = lambda *_: {}  # type: ignore[assignment]
+    patch.setattr(train, "build_model", lambda recipe, ids: build(recipe, ids).double())
+    patch.setattr(batches.Batches, "__call__", double)
+    patch.setattr(throughput, "report", lambda *_: {})
+
+
+def dying(self: batches.Batches, step: int) -> batches.Batch:
+    """Process 1 is killed when it draws the batch of step 4."""
+    if step == 4 and distributed.rank() == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return DRAW(self, step)
 
 
 class Net(nn.Module):
@@ -103,11 +119,14 @@ def main(folder: Path) -> None:
         except ReidError as error:
             result[name] = str(error)
     torch.save(result, folder / f"{rank}.pt")
-    options: dict[str, Any] = {"device": "cpu", "progress": False}
-    train.fit(RECIPE, store=folder / "float32", **options)
-    in_double()
-    for optimizer in ("adam", "sgd"):
-        train.fit(RECIPE.but(optimizer=optimizer), store=folder / "float64", **options)
+    options: dict[str, Any] = {"device": "cpu", "progress": False, "checkpoint_seconds": 0}
+    train.fit(RECIPE, store=folder / "whole", **options)
+    with pytest.MonkeyPatch.context() as patch:
+        in_double(patch)
+        for recipe in IN_DOUBLE.values():
+            train.fit(recipe, store=folder / "double", **options)
+    batches.Batches.__call__ = dying  # type: ignore[method-assign]
+    train.fit(RECIPE, store=folder / "killed", **options)
 
 
 if __name__ == "__main__":

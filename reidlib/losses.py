@@ -50,8 +50,9 @@ def ranked_list(
     feature [N, D] (compared at length 1), label [N]. An anchor pulls the positives farther away
     than ``boundary - margin`` and pushes the negatives nearer than ``boundary``, these weighted by
     exp(temperature * (boundary - distance)); half the sum of both means, averaged over the anchors.
-    Positives count alike (their temperature is 0).
+    Positives count alike (their temperature is 0). Processes that share a batch share its rows.
     """
+    feature, label = gather(feature), gather(label)
     unit = F.normalize(feature)
     distance = pairwise_euclidean(unit, unit)
     same = label.unsqueeze(0) == label.unsqueeze(1)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
+from reidlib.data import LOADERS
 from reidlib.errors import ReidError, nearest
 from reidlib.paths import root
 from reidlib.types import check_type, frozen, hints_of
@@ -198,5 +199,10 @@ def _checked(given: Any, where: str) -> dict[str, Any]:
             raise ReidError(
                 f"{where}: domains: {name} must hold dataset, perhaps data_options, not "
                 f"{sorted(domain)}"
+            )
+        if domain["dataset"] not in LOADERS:
+            raise ReidError(
+                f'{where}: domains: {name}: unknown dataset "{domain["dataset"]}"'
+                f"{nearest(domain['dataset'], LOADERS)}"
             )
     return values

@@ -65,3 +65,26 @@ def ranked_list(
     weight = torch.exp(temperature * (push.detach() - boundary)) * near  # any factor cancels out
     negative = (weight * push).sum(1) / weight.sum(1).clamp(min=1e-12)
     return (positive + negative).mean() / 2
+
+
+def adaptive_weighted_triplet(feature: Tensor, label: Tensor, margin: float = 0.3) -> Tensor:
+    """Triplet loss with adaptive weights (Ristani & Tomasi 2018, Eq. 5), a scalar over all anchors.
+
+    feature [N, D], label [N]. Each anchor's positives are weighted by the softmax of their
+    distances and its negatives by the softmin: hard samples count most, outliers not alone. An
+    anchor without a positive has the distance 0 there; without a negative it counts nothing. Processes that
+    share a batch share its rows.
+    """
+    feature, label = gather(feature), gather(label)
+    distance = pairwise_euclidean(feature, feature)
+    same = label.unsqueeze(0) == label.unsqueeze(1)
+    other = same & ~torch.eye(len(label), dtype=torch.bool, device=label.device)
+    far = _weighted(distance, distance, other)
+    near = _weighted(distance, -distance, ~same)
+    return (F.relu(margin + far - near) * (~same).any(1)).mean()
+
+
+def _weighted(distance: Tensor, score: Tensor, wanted: Tensor) -> Tensor:
+    """Of each row the mean of the ``wanted`` distances, weighted by the softmax of ``score``."""
+    weight = score.masked_fill(~wanted, -torch.inf).softmax(1)
+    return (distance * weight.masked_fill(~wanted, 0.0)).sum(1)

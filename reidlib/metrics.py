@@ -65,8 +65,8 @@ class Metrics:
         return int((self.per_query["num_matches"] > 0).sum())
 
     def as_dict(self) -> dict[str, float]:
-        """rank1, rank5, rank10 (as far as max_rank goes), mAP, mAP_trapezoidal, mINP, counts."""
-        ranks = {f"rank{k}": self.rank(k) for k in (1, 5, 10) if k <= len(self.cmc)}
+        """rank1, 3, 5, 10 (as far as max_rank goes), mAP, mAP_trapezoidal, mINP, counts."""
+        ranks = {f"rank{k}": self.rank(k) for k in (1, 3, 5, 10) if k <= len(self.cmc)}
         return ranks | {
             "mAP": self.mAP,
             "mAP_trapezoidal": self.mAP_trapezoidal,

@@ -69,7 +69,24 @@ class Profile:
             scaled["milestones"] = tuple(epoch * self.length for epoch in recipe.milestones)
         if changes.get("dataset", self.dataset) != self.dataset:
             scaled["data_options"] = {}
+        if recipe.steps == 0:  # nothing is trained, only put together
+            scaled["steps"] = 0
+        if recipe.start:
+            scaled["start"] = tuple(
+                self._start(start, recipe, seed, scaled | changes) for start in recipe.start
+            )
         return recipe.but(**(scaled | changes))
+
+    def _start(
+        self, start: Recipe, recipe: Recipe, seed: int | None, scaled: Mapping[str, Any]
+    ) -> Recipe:
+        """A run that ``recipe`` starts from, at the same scale. One on another dataset than the
+        recipe's keeps it, and its own options of the data always win."""
+        name = start.dataset if start.dataset != recipe.dataset else scaled["dataset"]
+        options = scaled["data_options"] if name == scaled["dataset"] else {}
+        own = start.data_options if name == start.dataset else {}
+        kept = {key: scaled[key] for key in ("backbone", "size") if key in scaled}
+        return self.apply(start, seed, **kept, dataset=name, data_options={**options, **own})
 
 
 def folder() -> Path:

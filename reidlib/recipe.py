@@ -44,6 +44,7 @@ class Recipe:
         default_factory=dict
     )  # p_crop, crop, height, width
     crop_resize_shift: bool = False  # RMGL's "RCRS" instead
+    cropping: float = 0.0  # probability of a partial image (STNReID, "Generate Partial Images")
     jitter: float = 0.0  # strength of colour jitter, 0 to 1
     camera_balanced: bool = False  # an identity's K images from as many cameras as there are
     optimizer: Literal["adam", "sgd"] = "adam"
@@ -61,9 +62,11 @@ class Recipe:
     gamma: float = 0.1
     precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: bf16 on CUDA, float32 on CPU
     seed: int = 0
+    start: tuple[Recipe, ...] = ()  # runs whose weights are taken over first, in this order
 
     def __post_init__(self) -> None:
         hints = hints_of(Recipe)
+        object.__setattr__(self, "start", _recipes(self.start))
         for f in fields(self):
             value = check_type(getattr(self, f.name), hints[f.name], f"recipe: {f.name}")
             object.__setattr__(self, f.name, value)
@@ -81,13 +84,15 @@ class Recipe:
                 raise ReidError(f"recipe: {name} is {value}, not at least 0 and finite")
         if min(self.size) < 1:
             raise ReidError(f"recipe: size is {self.size}, not (H, W) in pixels")
-        for name in ("mirror", "erasing", "shifting", "jitter"):
+        for name in ("mirror", "erasing", "shifting", "cropping", "jitter"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ReidError(f"recipe: {name} is {getattr(self, name)}, not a probability")
         if self.seed < 0:
             raise ReidError(f"recipe: seed is {self.seed}, not at least 0")
-        if self.steps is not None and self.steps < 1:
-            raise ReidError(f"recipe: steps is {self.steps}, not at least 1 (or None)")
+        if self.steps is not None and self.steps < (not self.start):
+            raise ReidError(
+                f"recipe: steps is {self.steps}, not at least 1 (or None; or 0 with a start)"
+            )
         if self.warmup_shape == "exponential" and self.warmup and not self.warmup_start:
             raise ReidError("recipe: an exponential warm-up cannot begin at warmup_start 0")
         if self.warmup > self.epochs:
@@ -120,6 +125,8 @@ class Recipe:
             for f in fields(self)
             if getattr(self, f.name) != getattr(default, f.name)
         }
+        if self.start:
+            different["start"] = [recipe.canonical() for recipe in self.start]
         plain: dict[str, Any] = json.loads(json.dumps(different, sort_keys=True))
         return plain
 
@@ -132,7 +139,9 @@ class Recipe:
         """The recipe without them: what decides the weights. It names the run."""
         mine = self.test_options()
         return dataclasses.replace(
-            self, options={k: v for k, v in self.options.items() if k not in mine}
+            self,
+            options={k: v for k, v in self.options.items() if k not in mine},
+            start=tuple(recipe.training() for recipe in self.start),
         )
 
     def __hash__(self) -> int:
@@ -145,17 +154,26 @@ class Recipe:
 
     def fingerprint(self) -> str:
         """16 hex digits over what decides the weights: the canonical form of ``training()``, the
-        dataset, the file of initial weights and FORMAT."""
+        dataset, the file of initial weights, the runs it starts from and FORMAT."""
+        own = self.training().canonical()
         content: dict[str, Any] = {
-            "recipe": {k: v for k, v in self.training().canonical().items() if k != "weights"},
+            "recipe": {k: v for k, v in own.items() if k not in ("weights", "start")},
             "data": self.load_dataset().fingerprint,
             "format": FORMAT,
             "weights": self.weights,
         }
+        if self.start:
+            content["start"] = [recipe.fingerprint() for recipe in self.start]
         if self.weights and self.weights != "imagenet":
             content["weights"] = _file_hash(self.weights)
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _recipes(given: Any) -> tuple[Any, ...]:
+    """Recipes as ``start`` keeps them: one may stand alone, and each may be a mapping (of JSON)."""
+    several = given if isinstance(given, tuple | list) else () if given is None else (given,)
+    return tuple(Recipe(**one) if isinstance(one, Mapping) else one for one in several)
 
 
 @lru_cache(maxsize=8)
@@ -200,7 +218,10 @@ def departures(own: Recipe, paper: Recipe) -> str:
         a, b = getattr(own, f.name), getattr(paper, f.name)
         if a == b or f.name in ("seed", "data_options"):
             continue
-        if f.name == "options":
+        if f.name == "start":
+            a, b = ("+".join(recipe.model for recipe in x) or None for x in (a, b))
+            changes += [f"start {_short(a)} ({_short(b)})"] if a != b else []
+        elif f.name == "options":
             a = {**models.option_defaults(own.model), **a}
             b = {**models.option_defaults(paper.model), **b}
             changed = [k for k in sorted({*a, *b}) if a.get(k) != b.get(k)]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas.io.formats.style import Styler
 
-METRICS = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoidal", "mINP")
+METRICS = ("rank1", "rank3", "rank5", "rank10", "mAP", "mAP_trapezoidal", "mINP")
 EMBEDDED_NOTE = "measured on embedded data (drawn people), not on a published dataset"
 
 
@@ -207,7 +207,7 @@ class Report:
         evaluate: Mapping[str, Any] | None = None,
         dataset: Dataset | None = None,
         train_on: Mapping[str, Any] | None = None,
-        paper: Recipe | None = None,
+        paper: Recipe | Mapping[str, Recipe] | None = None,
     ) -> pd.DataFrame:
         """Runs every row with every seed of the profile and sets it beside the published values.
 
@@ -215,7 +215,8 @@ class Report:
         ``notebooks/published/``, without ``.csv``; published_dataset picks one of its datasets.
         metrics: some of METRICS. evaluate: options of ``Run.evaluate``; dataset: another one to
         evaluate on; train_on: another one to train on (see ``domain``).
-        paper: the published settings, if the row's recipe departs from them itself.
+        paper: the published settings, if the row's recipe departs from them itself; one recipe or
+        one for each row.
         Returns one row for each row and metric, values in percent: row, metric, published,
         published_on, measured_on, mean, sd (over seeds, NaN for one), n (seeds), low and high (95 %
         interval over queries), gain over the first row with gain_low and gain_high (the same,
@@ -255,7 +256,10 @@ class Report:
                         "gain_low": 100 * gain.low,
                         "gain_high": 100 * gain.high,
                         "protocol": _protocol(on, evaluate or {}),
-                        "differs": departures(runs[0].recipe, paper or recipe),
+                        "differs": departures(
+                            runs[0].recipe,
+                            (paper[name] if isinstance(paper, Mapping) else paper) or recipe,
+                        ),
                         "seconds": sum(run.info["seconds"] for run in runs) / len(runs),
                         "device": runs[0].info["device"],
                         "commit": runs[0].info["commit"],

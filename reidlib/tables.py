@@ -9,7 +9,7 @@ import pandas as pd
 from reidlib import published as printed_tables
 from reidlib.errors import ReidError
 
-NAMES = {"rank1": "rank-1", "rank5": "rank-5", "rank10": "rank-10"}
+NAMES = {"rank1": "rank-1", "rank3": "rank-3", "rank5": "rank-5", "rank10": "rank-10"}
 
 
 def wide(

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from tqdm import tqdm
 
@@ -85,6 +86,7 @@ def build_batches(recipe: Recipe, bank: ImageBank) -> Batches:
         shifting=recipe.shifting,
         shifting_options=recipe.shifting_options,
         crop_resize_shift=recipe.crop_resize_shift,
+        cropping=recipe.cropping,
         jitter=recipe.jitter,
         rows=distributed.rows(recipe.ids_per_batch * recipe.images_per_id),
     )
@@ -130,6 +132,9 @@ def fit(
             raise ReidError(f"{run.path} is complete, nothing is left to trace: see resume=False")
         return run
     device = pick_device(device)
+    for earlier in recipe.start:
+        fit(earlier, device=device, store=store, tier=tier, progress=progress, compile=compile,
+            deterministic=deterministic)  # fmt: skip
     # other processes wait for process 0, which torch permits for some minutes only
     with claim(run.path, float("inf") if alone else 120) if lead else nullcontext():
         if not distributed.agreed(resume and run.complete):  # else another process was faster
@@ -164,11 +169,16 @@ def _train(
     batches = build_batches(recipe, bank)
     sampler, batch_size = batches.sampler, recipe.ids_per_batch * recipe.images_per_id
     model = build_model(recipe, dataset.num_ids)
+    for earlier in recipe.start:
+        state = load_file(Run.of(earlier, run.path.parent).path / "weights.safetensors")
+        model.load_start(state, earlier.model)
     model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     with_global_batch_norm(model, device)
     optimizer = build_optimizer(recipe, model)
     loss_of = compiled(distributed.shared_loss(model), how["compile"])
-    total = recipe.steps or max(1, round(recipe.epochs * sampler.steps_per_epoch))
+    total = recipe.steps
+    if total is None:
+        total = max(1, round(recipe.epochs * sampler.steps_per_epoch))
     interval = max(1, total // 100)  # steps per row of the history
     precision = recipe.precision
     if precision == "auto":
@@ -265,10 +275,12 @@ def _train(
     refuse_broken_weights()  # the last step's gradient may have broken what no loss has seen
     if not lead:
         return
-    atomic_write(history_file, pd.DataFrame(rows).to_csv(index=False))
+    columns = None if rows else ["step", "epoch", "lr", "images_per_s", "seconds"]
+    atomic_write(history_file, pd.DataFrame(rows, columns=columns).to_csv(index=False))
     save_weights(run.path / "weights.safetensors", model)
-    devices, speed = distributed.processes(), statistics.median(row["images_per_s"] for row in rows)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    speeds = [row["images_per_s"] for row in rows] or [0.0]  # no step: only weights taken over
+    devices, speed = distributed.processes(), statistics.median(speeds)
     info = {
         "seconds": seconds_before + time.perf_counter() - began,
         **throughput.report(model, speed, dtype, devices),

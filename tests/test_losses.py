@@ -5,7 +5,12 @@ import math
 import pytest
 import torch
 
-from reidlib.losses import batch_hard_triplet, pairwise_euclidean, ranked_list
+from reidlib.losses import (
+    adaptive_weighted_triplet,
+    batch_hard_triplet,
+    pairwise_euclidean,
+    ranked_list,
+)
 
 
 @pytest.fixture
@@ -127,4 +132,38 @@ def test_ranked_list_loss_is_zero_for_separated_clusters():
     loss = ranked_list(feature, torch.arange(4).repeat_interleave(2))
     assert loss == 0
     loss.backward()
+    assert feature.grad is not None
+    assert feature.grad.isfinite().all()
+
+
+def test_adaptive_weights_are_softmax_and_softmin_of_the_distances():
+    """Written out for every anchor (Ristani & Tomasi 2018, Eq. 5)."""
+    feature = torch.randn(9, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    label = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 3])
+    expected = []
+    for a in range(9):
+        d = (feature - feature[a]).norm(dim=1)
+        positive = d[[i for i in range(9) if i != a and label[i] == label[a]]]
+        negative = d[label != label[a]]
+        far = (positive.softmax(0) * positive).sum()
+        near = ((-negative).softmax(0) * negative).sum()
+        expected.append((0.3 + far - near).clamp(min=0))
+    found = adaptive_weighted_triplet(feature, label, 0.3)
+    torch.testing.assert_close(found, torch.stack(expected).mean())
+
+
+def test_adaptive_weights_stay_between_the_mean_and_the_hardest():
+    """With well separated groups the loss is 0; with one identity alone too."""
+    far = torch.tensor([[0.0], [0.1], [9.0], [9.1]])
+    label = torch.tensor([0, 0, 1, 1])
+    assert adaptive_weighted_triplet(far, label, 0.3) == 0
+    assert adaptive_weighted_triplet(far, torch.zeros(4, dtype=torch.int64), 0.3) == 0
+    near = torch.zeros(4, 1)
+    assert adaptive_weighted_triplet(near, label, 0.3) == pytest.approx(0.3)
+
+
+def test_adaptive_weights_have_finite_gradients_everywhere():
+    feature = torch.zeros(4, 3, requires_grad=True)
+    adaptive_weighted_triplet(feature, torch.tensor([0, 0, 1, 2]), 0.3).backward()
+    assert feature.grad is not None
     assert feature.grad.isfinite().all()

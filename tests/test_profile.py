@@ -30,6 +30,7 @@ class FakeRecipe:
     images_per_id: int = 4
     lr: float = 1.0
     seed: int = 7
+    start: tuple[Any, ...] = ()
 
     def but(self, **changes: Any) -> FakeRecipe:
         return replace(self, **changes)

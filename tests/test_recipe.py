@@ -62,11 +62,11 @@ def test_defaults_are_part_of_the_format():
         "Recipe(model='baseline', options={}, dataset='synthetic', data_options={}, "
         "backbone='resnet50', weights=None, size=(256, 128), ids_per_batch=16, images_per_id=4, "
         "mirror=0.5, pad_crop=0.0390625, erasing=0.0, shifting=0.0, shifting_options={}, "
-        "crop_resize_shift=False, jitter=0.0, camera_balanced=False, optimizer='adam', "
-        "lr=0.00035, head_lr=1.0, momentum=0.9, "
+        "crop_resize_shift=False, cropping=0.0, jitter=0.0, "
+        "camera_balanced=False, optimizer='adam', lr=0.00035, head_lr=1.0, momentum=0.9, "
         "weight_decay=0.0005, epochs=120.0, steps=None, warmup=10.0, warmup_start=0.01, "
         "warmup_shape='linear', schedule='step', milestones=(40.0, 70.0), gamma=0.1, "
-        "precision='auto', seed=0)"
+        "precision='auto', seed=0, start=())"
     )
 
 
@@ -92,6 +92,19 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "margin": 0.6,
         "triplet": 1.0,
         "last_stride": 1,
+    },
+    "dsr": {"scales": (1, 2, 3), "beta": 0.01, "coding": "ridge"},
+    "stnreid": {
+        "pretrained": True,
+        "partial": "remove",
+        "label_smoothing": 0.1,
+        "triplet": 1.0,
+        "margin": 0.3,
+        "stn": 1.0,
+        "smooth": 0.0,
+        "neck": True,
+        "frozen_stn": False,
+        "match": "affined",
     },
     "vcn": {
         "use_global": True,

@@ -37,9 +37,10 @@ class Batches:
 
     mirror, erasing, shifting: probabilities. pad_crop: padding as a share of the height. shifting
     is RMGL's, with ``shifting_options`` (see ``augment.random_shift``); crop_resize_shift is the
-    variant it is compared with. jitter: strength of brightness, contrast and saturation, a quarter
-    of it for hue. rows: those of each batch that are made here, where several processes share it;
-    what is drawn for them is the same.
+    variant it is compared with. cropping: probability that an image becomes a partial one, of 40 to
+    80 % of it (``augment.partial_crop``). jitter: strength of brightness, contrast and saturation,
+    a quarter of it for hue. rows: those of each batch that are made here, where several processes
+    share it; what is drawn for them is the same.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Batches:
         shifting: float = 0.0,
         shifting_options: Mapping[str, float] | None = None,
         crop_resize_shift: bool = False,
+        cropping: float = 0.0,
         jitter: float = 0.0,
         rows: slice = ALL,
     ) -> None:
@@ -65,6 +67,7 @@ class Batches:
         self.bank, self.sampler = bank, sampler
         self.mirror, self.pad_crop, self.erasing = mirror, pad_crop, erasing
         self.shifting, self.crop_resize_shift, self.jitter = shifting, crop_resize_shift, jitter
+        self.cropping = cropping
         self.shifting_options = dict(shifting_options or {})
         self.rows = rows
         self._label = torch.from_numpy(np.searchsorted(sampler.ids, bank.pid))
@@ -82,7 +85,7 @@ class Batches:
         if placed is not None:
             parts = (placed.theta, placed.source, placed.window)
             placed = augment.Placed(*(part[self.rows] for part in parts))
-        if placed is None and not (self.mirror or self.pad_crop):
+        if placed is None and not (self.mirror or self.pad_crop or self.cropping):
             images = self.bank.images(index)
         else:
             images = read(self.bank, index, theta, placed, None if self.jitter else boxes)
@@ -112,6 +115,12 @@ class Batches:
         if self.pad_crop:
             theta = compose(augment.pad_crop(n, rng, size, self.pad_crop), theta)
         boxes = augment.erase_boxes(n, rng, size, self.erasing) if self.erasing else None
+        if self.cropping:
+            rng = generator(self.sampler.seed, 6, step)
+            whole = torch.from_numpy(rng.random(n) >= self.cropping)
+            crop = augment.partial_crop(n, rng)
+            crop[whole] = torch.eye(2, 3)
+            theta = compose(theta, crop)
         return theta, boxes
 
     def place(self, n: int, step: int) -> augment.Placed | None:

@@ -13,8 +13,10 @@ from reidlib.types import check_type, hints_of
 # name -> (module, class)
 MODELS: dict[str, tuple[str, str]] = {
     "baseline": ("reidlib.models.baseline", "Baseline"),
+    "dsr": ("reidlib.models.dsr", "DSR"),
     "mgn": ("reidlib.models.mgn", "MGN"),
     "rmgl": ("reidlib.models.rmgl", "RMGL"),
+    "stnreid": ("reidlib.models.stnreid", "STNReID"),
     "vcn": ("reidlib.models.vcn", "VCN"),
 }
 COMMON = ("num_ids", "backbone", "weights", "size")  # what every model takes

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reidlib.data.batches import Batch
+from reidlib.errors import ReidError
 
 Encoding = dict[str, Tensor]
 
@@ -30,6 +31,14 @@ class ReIDModel(nn.Module):
         Recipes that differ in them alone share a run. options: all that are set, by name.
         """
         return set()
+
+    def load_start(self, state: Mapping[str, Tensor], model: str) -> None:
+        """Takes over, before training, what it needs of a finished run's weights.
+
+        state: the run's ``state_dict``. model: the name of its model. A recipe's ``start`` names
+        the runs. Raises ReidError if there is nothing to take.
+        """
+        raise ReidError(f"{type(self).__name__} takes nothing over from a run of {model}")
 
     def encode(self, images: Tensor) -> Encoding:
         """Normalised images [N, 3, H, W] to tensors with batch first; ``"feature"`` is [N, D]."""

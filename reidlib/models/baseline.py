@@ -5,12 +5,14 @@ Luo et al., "Bag of Tricks and a Strong Baseline for Deep Person Re-identificati
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reidlib.data.batches import Batch
+from reidlib.errors import ReidError
 from reidlib.losses import batch_hard_triplet
 from reidlib.models.backbone import build_backbone
 from reidlib.models.base import Encoding, ReIDModel, accuracy, init_classifier
@@ -49,6 +51,14 @@ class Baseline(ReIDModel):
             self.neck.bias.requires_grad_(False)  # no shift (section III-C)
         self.classifier = init_classifier(nn.Linear(channels, num_ids, bias=False))
         self.label_smoothing, self.margin, self.triplet = label_smoothing, margin, triplet
+
+    def load_start(self, state: Mapping[str, Tensor], model: str) -> None:
+        """All of a run of the baseline, but a classifier of other people."""
+        if model != "baseline":
+            raise ReidError(f"the baseline takes nothing over from a run of {model}")
+        same = state["classifier.weight"].shape == self.classifier.weight.shape
+        own = {} if same else {"classifier.weight": self.classifier.weight}
+        self.load_state_dict({**state, **own})
 
     def pooled(self, images: Tensor) -> Tensor:
         """The feature [N, C] before the neck."""

@@ -3,11 +3,14 @@
 Each function returns a matplotlib figure; saving is the caller's (``Report.figure``).
 """
 
+from reidlib.visualize.affined import affined_by_row, affined_grid
 from reidlib.visualize.architecture import architecture
 from reidlib.visualize.balance import activation_balance
 from reidlib.visualize.cam import match_cam, similarity_cam
 from reidlib.visualize.curves import cmc_curves, metrics_table, time_shares, training_curves
 from reidlib.visualize.footprint import footprints
+from reidlib.visualize.lineage import lineage
+from reidlib.visualize.pairs import overlap_by_row, partial_triples
 from reidlib.visualize.people import partial_probes, people_grid, statistics, true_boxes
 from reidlib.visualize.ranking import nearest_allowed, ranked_lists
 from reidlib.visualize.responses import stripe_responses
@@ -19,13 +22,18 @@ from reidlib.visualize.sweeps import sweep
 
 __all__ = [
     "activation_balance",
+    "affined_by_row",
+    "affined_grid",
     "architecture",
     "cmc_curves",
     "footprints",
+    "lineage",
     "match_cam",
     "metrics_table",
     "nearest_allowed",
+    "overlap_by_row",
     "partial_probes",
+    "partial_triples",
     "people_grid",
     "ranked_lists",
     "shifting_steps",

@@ -1,0 +1,49 @@
+"""Stand-ins for the two test sets of the papers on partial people, cut out of any test set."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from reidlib.data import Dataset
+from reidlib.data.augment import Side
+from reidlib.data.partial import make_partial
+from reidlib.errors import ReidError
+
+IDS = {"partial-reid": 60, "partial-ilids": 119}  # of the originals
+
+
+def partial_set(
+    dataset: Dataset,
+    name: str,
+    *,
+    probes: int = 2,
+    ratio: tuple[float, float] = (0.4, 0.8),
+    seed: int = 0,
+) -> Dataset:
+    """Partial probes and whole gallery images of a dataset's test people, as ``name`` has them.
+
+    "partial-reid": 60 people, ``probes`` (there: 5) probes and as many gallery images of each, cut
+    from any side. "partial-ilids": 119 people, one of each, cut from below, as by the luggage
+    there. Fewer people if the dataset has fewer. Probes come from its queries, gallery images from
+    its gallery, by other cameras than the probe's where there are such; no distractors; protocol
+    "partial" (no camera filter). ratio: the share of width or height that remains.
+    """
+    if name not in IDS:
+        raise ReidError(f'no partial test set "{name}": there are {", ".join(IDS)}')
+    many = probes if name == "partial-reid" else 1
+    query, gallery = (t[t["pid"] > 0] for t in (dataset.query, dataset.gallery))
+    pids = sorted(set(query["pid"]) & set(gallery["pid"]))[: IDS[name]]
+    asked, shown = [], []
+    for pid in pids:
+        own = query[query["pid"] == pid].drop_duplicates("cam")[:many]
+        others = gallery[gallery["pid"] == pid].drop_duplicates("cam")
+        new = ~others["cam"].isin(own["cam"])
+        asked.append(own)
+        shown.append(pd.concat([others[new], others[~new]])[:many])
+    tables = {"query": pd.concat(asked), "gallery": pd.concat(shown)}
+    tables = {key: table.reset_index(drop=True) for key, table in tables.items()}
+    tables["query"]["cam"], tables["gallery"]["cam"] = 0, 1
+    side: Side = "any" if name == "partial-reid" else "bottom"
+    some = dataset.but(protocol="partial", **tables)
+    cut = make_partial(some, ratio=ratio, side=side, seed=seed)
+    return cut.but(name=f"{dataset.name}, {len(pids)} people in the manner of {name}")

@@ -1,0 +1,106 @@
+"""DSR: the ridge and the sparse reconstruction against their definitions."""
+
+import pytest
+import torch
+
+from reidlib import models
+from reidlib.encode import evaluating
+from reidlib.errors import ReidError
+from reidlib.models.dsr import ridge_dictionary, sparse_error
+from reidlib.recipes import stnreid
+
+SIZE = (96, 48)
+
+
+def build(**options):
+    torch.manual_seed(0)
+    return models.build("dsr", 4, backbone="tiny", size=SIZE, **options).eval()
+
+
+def unit(*shape: int) -> torch.Tensor:
+    rng = torch.Generator().manual_seed(len(shape))
+    return torch.nn.functional.normalize(
+        torch.randn(*shape, generator=rng, dtype=torch.float64), dim=-1
+    )
+
+
+def test_blocks_of_all_scales_that_fit():
+    """A 6x3 map has 18 cells, 10 blocks of 2x2 and 4 of 3x3, each of length 1."""
+    model = build()
+    with evaluating(model):
+        encoding = model.encode(torch.randn(2, 3, *SIZE))
+        maps = model.backbone(torch.randn(1, 3, *SIZE))
+    assert maps.shape[2:] == (6, 3)
+    assert encoding["blocks"].shape == (2, 18 + 10 + 4, 1024)
+    torch.testing.assert_close(encoding["blocks"].norm(dim=2), torch.ones(2, 32))
+    with evaluating(model):
+        image = torch.randn(1, 3, *SIZE)
+        blocks, maps = model.encode(image)["blocks"][0], model.backbone(image)[0]
+    window = maps[:, 2:4, 1:3].mean((1, 2))  # row 2, column 1 of the 5x2 blocks of 2x2
+    torch.testing.assert_close(blocks[18 + 2 * 2 + 1], window / window.norm())
+
+
+@pytest.mark.parametrize("beta", [0.01, 1.0])
+def test_the_distance_is_the_error_of_the_best_ridge_combination(beta):
+    x, y = unit(3, 5, 12), unit(4, 7, 12)
+    model = build(beta=beta)
+    found = model.distance({"feature": x[:, 0], "blocks": x}, {"feature": y[:, 0], "blocks": y})
+    for q in range(3):
+        for g in range(4):
+            gram = y[g] @ y[g].T + beta * torch.eye(7)
+            w = torch.linalg.solve(gram, y[g] @ x[q].T)
+            expected = (x[q] - w.T @ y[g]).square().sum(1).mean()
+            assert found[q, g].item() == pytest.approx(expected.item(), abs=1e-9)
+
+
+def test_blocks_of_the_gallery_do_not_change_the_result(monkeypatch):
+    x, y = unit(3, 5, 12), unit(4, 7, 12)
+    model = build()
+    query, gallery = {"feature": x, "blocks": x}, {"feature": y, "blocks": y}
+    whole = model.distance(query, gallery)
+    monkeypatch.setattr("reidlib.models.dsr.CELLS", 1)
+    torch.testing.assert_close(model.distance(query, gallery), whole)
+
+
+def test_an_image_rebuilds_its_own_patch_and_no_other_so_well():
+    y = unit(2, 7, 12)
+    x = y[:1, :3]
+    model = build(beta=1e-4)
+    found = model.distance({"feature": x, "blocks": x}, {"feature": y, "blocks": y})
+    assert found[0, 0] < 1e-6 < 0.1 < found[0, 1]
+
+
+def test_dependent_blocks_are_no_trouble():
+    y = unit(1, 3, 12)
+    twice = torch.cat([y, y], 1)
+    assert ridge_dictionary(twice, 0.01).isfinite().all()
+
+
+def test_sparse_coding_finds_the_minimum():
+    """No small change of the coefficients lowers the objective: the optimality conditions hold."""
+    x, y = unit(2, 12), unit(1, 5, 12)
+    beta = 0.05
+    gram, cross = y[0] @ y[0].T, y[0] @ x.T
+    w = torch.zeros_like(cross)
+    for _ in range(20_000):  # plain proximal steps, to the end
+        w = w - 0.1 * (gram @ w - cross)
+        w = w.sign() * (w.abs() - 0.1 * beta).clamp(min=0)
+    expected = (x - w.T @ y[0]).square().sum(1).mean()
+    assert sparse_error(x, y, beta).item() == pytest.approx(expected.item(), rel=1e-3)
+    sparse = build(coding="sparse", beta=beta)
+    encodings = {"feature": x[None], "blocks": x[None]}, {"feature": y, "blocks": y}
+    torch.testing.assert_close(sparse.distance(*encodings)[0], sparse_error(x, y, beta))
+
+
+def test_it_is_the_baseline_trained_once():
+    rows = stnreid.rows(None)
+    dsr = rows["DSR(Our)"]
+    assert dsr.start == (rows["Baseline"],)
+    assert dsr.steps == 0
+    assert dsr.but(beta=0.1, coding="sparse").training() == dsr.training()
+    model = build()
+    base = models.build("baseline", 4, backbone="tiny", size=SIZE)
+    model.load_start(base.state_dict(), "baseline")
+    assert all(torch.equal(v, base.state_dict()[k]) for k, v in model.state_dict().items())
+    with pytest.raises(ReidError, match="takes nothing over"):
+        model.load_start({}, "mgn")

@@ -72,8 +72,8 @@ def adaptive_weighted_triplet(feature: Tensor, label: Tensor, margin: float = 0.
 
     feature [N, D], label [N]. Each anchor's positives are weighted by the softmax of their
     distances and its negatives by the softmin: hard samples count most, outliers not alone. An
-    anchor without a positive has the distance 0 there; without a negative it counts nothing. Processes that
-    share a batch share its rows.
+    anchor without a positive has the distance 0 there; without a negative it counts nothing.
+    Processes that share a batch share its rows.
     """
     feature, label = gather(feature), gather(label)
     distance = pairwise_euclidean(feature, feature)

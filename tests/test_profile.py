@@ -141,7 +141,7 @@ def test_unknown_profile(params: Path) -> None:
         ({"notebooks": "{50_rmgl: {stepz: 2}}"}, 'notebooks, 50_rmgl has the unknown key "stepz"'),
         ({"notebooks": "{50_rmgl: {notebooks: {}}}"}, 'unknown key "notebooks"'),
         ({"points": "0"}, "points is 0"),
-        ({"rows": "some"}, "rows is .some."),
+        ({"rows": "some"}, 'rows: unknown "some"'),
         ({"domains": "{duke: {dataset: cuhk03_subset}}"}, 'did you mean "cuhk03-subset"'),
         ({"domains": "{duke: {domain: b}}"}, "domains: duke must hold dataset"),
         ({"folder": "study", "dataset": "market1501"}, "real people never enter the repository"),

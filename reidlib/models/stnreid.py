@@ -112,7 +112,9 @@ class STNReID(ReIDModel):
     def pooled(self, images: Tensor) -> Tensor:
         """The ReID module's global features f [N, C] (Eq. 3) of images [N, 3, H, W]."""
         if self.smooth:
-            images = gaussian_blur(images, 2 * math.ceil(2 * self.smooth) + 1, self.smooth)
+            k = 2 * math.ceil(2 * self.smooth) + 1  # along one side, then along the other
+            images = gaussian_blur(images, [k, 1], [self.smooth, self.smooth])
+            images = gaussian_blur(images, [1, k], [self.smooth, self.smooth])
         return self.reid.pooled(images)
 
     def features(self, images: Tensor) -> Tensor:

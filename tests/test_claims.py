@@ -7,7 +7,7 @@ import torch
 from reidlib import claims
 from reidlib.compare import Comparison
 from reidlib.metrics import Metrics, score
-from reidlib.recipes import rmgl
+from reidlib.recipes import rmgl, vcn
 
 
 def gain(low: float, high: float) -> Comparison:
@@ -67,6 +67,29 @@ def test_differences_of_the_text_whose_rows_are_there(monkeypatch):
     assert claims.table(found).columns.tolist() == [
         "claim", "where", "printed", "measured", "verdict",
     ]  # fmt: skip
+
+
+def test_between_expects_the_printed_sign():
+    class Report:
+        def gain(self, before, after, metric, evaluate):
+            return gain(-0.03, -0.02)
+
+    full = vcn.RECIPE
+    rows = {
+        "f_g w/o f_s (Baseline)": full.but(use_spatial=False),
+        "Baseline+STN+VCN": full.but(stn="six"),
+        "Baseline+VCN": full.but(stn="none"),
+    }
+    pairs = [
+        ("better", "4.4", "f_g w/o f_s (Baseline)", "Baseline+VCN"),
+        ("worse", "4.4", "f_g w/o f_s (Baseline)", "Baseline+STN+VCN"),
+        ("not trained here", "4.4", "f_s w/o f_g", "Baseline+VCN"),
+    ]
+    found = claims.between(Report(), "vcn_table3", "market1501", rows, pairs)
+    assert [(c.claim, c.printed, c.verdict) for c in found] == [
+        ("better", "+1.7 mAP", "does not hold"),
+        ("worse", "-22.9 mAP", "holds"),
+    ]
 
 
 def scores(*hits: tuple[int, ...]) -> list[Metrics]:

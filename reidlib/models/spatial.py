@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# "vcn": K kernels a channel over the pooled rows. "vcn_2d": without horizontal pooling, kernels
-# over the whole map. "shared": the same K kernels for all channels. "gp": mean plus maximum. "fc":
-# the same through a fully connected layer of K * C outputs. "mgn": two and three stripes.
-Head = Literal["vcn", "vcn_2d", "shared", "gp", "fc", "mgn"]
+# "vcn": K kernels a channel over the pooled rows. Without horizontal pooling: "vcn_2d", kernels
+# over the whole map, or "vcn_columns", vertical kernels in every column. "shared": the same K
+# kernels for all channels. "gp": mean plus maximum. "fc": the same through a fully connected layer
+# of K * C outputs. "mgn": two and three stripes.
+Head = Literal["vcn", "vcn_2d", "vcn_columns", "shared", "gp", "fc", "mgn"]
 
 
 def vertical_convolution(rows: Tensor, kernels: Tensor) -> Tensor:
@@ -33,7 +34,9 @@ class SpatialHead(nn.Module):
         self.kind = kind
         self.features = channels * kernels
         cells = height * width if kind == "vcn_2d" else height
-        if kind in ("vcn", "vcn_2d", "shared"):
+        if kind == "vcn_columns":
+            self.features *= width
+        if kind in ("vcn", "vcn_2d", "vcn_columns", "shared"):
             shape = (1 if kind == "shared" else channels, kernels, cells)
             self.kernels = nn.Parameter(torch.empty(shape))
             bound = 1 / math.sqrt(cells)  # as torch starts a convolution
@@ -54,6 +57,9 @@ class SpatialHead(nn.Module):
         if self.kind == "vcn_2d":
             flat = maps.flatten(2)
             return vertical_convolution(flat, self.kernels.to(flat.dtype)).flatten(1)
+        if self.kind == "vcn_columns":
+            kernels = self.kernels.to(maps.dtype)
+            return torch.einsum("nchw,ckh->nckw", maps, kernels).flatten(1)
         if self.kind == "mgn":
             parts = [F.adaptive_max_pool2d(maps, (n, 1)).squeeze(3) for n in (2, 3)]
             stripes = torch.cat(parts, 2).unbind(2)

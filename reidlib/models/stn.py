@@ -12,6 +12,7 @@ from reidlib.geometry import sample
 # "six", "four": free factors, with and without rotation, started at the identity. "wide": SC-STN
 # with eps in (0, 1); "fixed": eps is its bound; "self": SC-STN.
 Kind = Literal["none", "six", "four", "wide", "fixed", "self"]
+Start = Literal["drawn", "identity"]
 
 
 class Transformer(nn.Module):
@@ -21,8 +22,15 @@ class Transformer(nn.Module):
     connected layers, of 128 and 5 (or 6, 4) outputs (Eq. 4); zeros beyond the map.
     """
 
-    def __init__(self, height: int, width: int, kind: Kind, eps_max: float = 0.4) -> None:
-        """height, width: of the map. eps_max: bound of the detector's error eps (0.4 in Eq. 5)."""
+    def __init__(
+        self, height: int, width: int, kind: Kind, eps_max: float = 0.4, start: Start = "drawn"
+    ) -> None:
+        """height, width: of the map. eps_max: bound of the detector's error eps (0.4 in Eq. 5).
+
+        start: of SC-STN. "drawn": batch norm as it is by default, so that the first steps move
+        every map by up to eps at random. "identity": its weight is 0 at first, nothing moves. The
+        original STN always starts at the identity.
+        """
         super().__init__()
         self.kind, self.eps_max = kind, 1.0 if kind == "wide" else eps_max
         self.free = kind in ("six", "four")
@@ -35,7 +43,9 @@ class Transformer(nn.Module):
             nn.init.zeros_(self.fc2.weight)
             nn.init.zeros_(self.fc2.bias)
         else:
-            self.bn2 = nn.BatchNorm1d(outputs)
+            self.bn2 = norm = nn.BatchNorm1d(outputs)
+            if start == "identity":
+                nn.init.zeros_(norm.weight)
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         mean = maps.mean(1).flatten(1)  # Eq. 3

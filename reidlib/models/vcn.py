@@ -20,7 +20,7 @@ from reidlib.losses import ranked_list
 from reidlib.models.backbone import build_backbone
 from reidlib.models.base import Encoding, ReIDModel, accuracy, init_classifier
 from reidlib.models.spatial import Head, SpatialHead
-from reidlib.models.stn import Kind, Transformer
+from reidlib.models.stn import Kind, Start, Transformer
 
 
 class Branch(nn.Module):
@@ -58,6 +58,7 @@ class VCN(ReIDModel):
         use_global: bool = True,
         use_spatial: bool = True,
         stn: Kind = "self",
+        stn_start: Start = "drawn",
         spatial: Head = "vcn",
         kernels: int = 6,
         eps_max: float = 0.4,
@@ -67,11 +68,13 @@ class VCN(ReIDModel):
         gamma: float = 1e-7,
         label_smoothing: float = 0.1,
         match: Literal["fusion", "global", "spatial"] = "fusion",
+        before_norm: bool = False,
     ) -> None:
-        """use_global, use_spatial: which branches there are. stn, spatial: see ``stn.Transformer``
-        and ``spatial.SpatialHead``. kernels: K. eps_max: bound of the detector's error. ranked:
-        whether there is a ranked list loss. alpha, beta, gamma: weights of Eq. 8 (gamma as
-        printed). match: the feature that is compared."""
+        """use_global, use_spatial: which branches there are. stn, stn_start, spatial: see
+        ``stn.Transformer`` and ``spatial.SpatialHead``. kernels: K. eps_max: bound of the
+        detector's error. ranked: whether there is a ranked list loss. alpha, beta, gamma: weights
+        of Eq. 8 (gamma as printed). match: the feature that is compared; before_norm: the spatial
+        one without its batch norm."""
         super().__init__()
         if not (use_global or use_spatial):
             raise ReidError("vcn: use_global and use_spatial are both false: no branch is left")
@@ -79,6 +82,7 @@ class VCN(ReIDModel):
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
         both = use_global and use_spatial
         self.match = match if both else "global" if use_global else "spatial"
+        self.before_norm = before_norm
         self.backbone = build_backbone(backbone, weights)
         channels = self.backbone.out_channels
         self.global_branch = Branch(channels, num_ids) if use_global else None
@@ -87,15 +91,15 @@ class VCN(ReIDModel):
             with torch.no_grad():  # the kernels are as high as the map
                 height, width = _map_size(self.backbone, size)
             if stn != "none":
-                self.transformer = Transformer(height, width, stn, eps_max)
+                self.transformer = Transformer(height, width, stn, eps_max, stn_start)
             self.spatial_head = SpatialHead(channels, height, width, spatial, kernels)
             self.spatial_branch = Branch(self.spatial_head.features, num_ids)
 
     @classmethod
     def test_options(cls, options: Mapping[str, Any]) -> set[str]:
-        return {"match"}
+        return {"match", "before_norm"}
 
-    def features(self, images: Tensor) -> Encoding:
+    def features(self, images: Tensor, before_norm: bool = False) -> Encoding:
         """ "global", "spatial", and "theta", "eps" of the transformer, as far as they are there."""
         maps = self.backbone(images)
         found: Encoding = {}
@@ -104,11 +108,12 @@ class VCN(ReIDModel):
         if self.spatial_head is not None and self.spatial_branch is not None:
             if self.transformer is not None:
                 maps, found["theta"], found["eps"] = self.transformer(maps)
-            found["spatial"] = self.spatial_branch(self.spatial_head(maps))
+            pooled = self.spatial_head(maps)
+            found["spatial"] = pooled if before_norm else self.spatial_branch(pooled)
         return found
 
     def encode(self, images: Tensor) -> Encoding:
-        found = self.features(images)
+        found = self.features(images, self.before_norm)
         if self.match == "fusion":
             parts = [F.normalize(found[name].float()) for name in ("global", "spatial")]
             found["feature"] = torch.cat(parts, 1)

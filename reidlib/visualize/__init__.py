@@ -4,12 +4,17 @@ Each function returns a matplotlib figure; saving is the caller's (``Report.figu
 """
 
 from reidlib.visualize.affined import affined_by_row, affined_grid
+from reidlib.visualize.aligned import aligned
 from reidlib.visualize.architecture import architecture
 from reidlib.visualize.balance import activation_balance
 from reidlib.visualize.cam import match_cam, similarity_cam
+from reidlib.visualize.convolutions import convolutions, vertical_kernels
+from reidlib.visualize.correction import correction
 from reidlib.visualize.curves import cmc_curves, metrics_table, time_shares, training_curves
 from reidlib.visualize.footprint import footprints
+from reidlib.visualize.heat import heat_maps
 from reidlib.visualize.lineage import lineage
+from reidlib.visualize.paired import paired_lists
 from reidlib.visualize.pairs import overlap_by_row, partial_triples
 from reidlib.visualize.people import partial_probes, people_grid, statistics, true_boxes
 from reidlib.visualize.ranking import nearest_allowed, ranked_lists
@@ -19,19 +24,25 @@ from reidlib.visualize.shifting import shifting_steps
 from reidlib.visualize.stages import stages
 from reidlib.visualize.style import use_style
 from reidlib.visualize.sweeps import sweep
+from reidlib.visualize.transformers import transformer_steps
 
 __all__ = [
     "activation_balance",
     "affined_by_row",
     "affined_grid",
+    "aligned",
     "architecture",
     "cmc_curves",
+    "convolutions",
+    "correction",
     "footprints",
+    "heat_maps",
     "lineage",
     "match_cam",
     "metrics_table",
     "nearest_allowed",
     "overlap_by_row",
+    "paired_lists",
     "partial_probes",
     "partial_triples",
     "people_grid",
@@ -45,6 +56,8 @@ __all__ = [
     "sweep",
     "time_shares",
     "training_curves",
+    "transformer_steps",
     "true_boxes",
     "use_style",
+    "vertical_kernels",
 ]

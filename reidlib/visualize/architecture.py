@@ -22,6 +22,7 @@ from reidlib.visualize.stages import stages
 
 STEP, LANE = 1.75, 1.75  # inches from stage to stage, from lane to lane
 WIDE, HIGH = 0.55, 0.95  # of a box; a map of the first stage's height is HIGH, others sqrt of it
+LANES = {"global_branch": 0, "transformer": 1, "spatial_head": 1, "spatial_branch": 1}  # of a VCN
 INPUT, GREY, UNUSED = "#8d99ae", "#555555", "#cccccc"
 
 
@@ -75,7 +76,9 @@ def _lines(row: Any) -> tuple[str, ...]:
     if not row["call"]:
         return ("in training only", size)
     size = "same weights" if row["call"] > 1 else size if millions else ""
-    macs = f"{cost:.2f} GMACs" if cost >= 0.1 else f"{1000 * cost:.1f} MMACs" if cost else ""
+    macs = f"{cost:.2f} GMACs" if cost >= 0.1 else f"{1000 * cost:.1f} MMACs"
+    if cost < 1e-4:
+        macs = f"{1e6 * cost:.0f} kMACs" if cost else ""
     return tuple(line for line in (row["output"].replace("x", "×"), size, macs) if line)
 
 
@@ -93,11 +96,14 @@ def _image(size: tuple[int, int], lane: float, pieces: int = 1) -> Box:
 def _general(table: Any, size: tuple[int, int]) -> list[Box]:
     """What is shared in the middle, then a lane for each branch; in grey, what training alone uses.
 
-    Branches are told by their names: branches.0.conv5, heads.0.
+    Branches are told by their names: branches.0.conv5, heads.0, or those of LANES.
     """
     palette, rows = sns.color_palette("deep"), table.to_dict("records")
     found = [re.match(r"(?:branches|heads)\.(\d+)", row["stage"]) for row in rows]
-    branches = [int(match[1]) if match else None for match in found]
+    branches = [
+        int(match[1]) if match else LANES.get(row["stage"])
+        for match, row in zip(found, rows, strict=True)
+    ]
     shared = max((b for b in branches if b is not None), default=0) / 2
     boxes = [_image(size, shared)]
     columns: dict[int | None, int] = {None: 1}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -24,9 +25,22 @@ def ranked_lists(
     What the protocol ignores (junk; with a camera filter, the query's id in its own camera) is
     left out.
     """
+    rows = list_tiles(allowed_distance(distance, dataset, queries), dataset, queries, top)
+    figure, axes = plt.subplots(figsize=((top + 1) * 0.75, len(rows) * 1.42), layout="constrained")
+    show(axes, mosaic(rows))
+    axes.set_title("Query (black) and nearest gallery images (green: same identity, red: another)")
+    return figure
+
+
+def list_tiles(
+    allowed: Tensor, dataset: Dataset, queries: Sequence[int], top: int
+) -> list[list[np.ndarray]]:
+    """For each query its image and the ``top`` nearest of the gallery, framed in their colours.
+
+    allowed: of ``allowed_distance``, the rows of these ``queries``.
+    """
     gallery = dataset.gallery
     boxes = gallery["box"].tolist() if "box" in gallery.columns else [None] * len(gallery)
-    allowed = allowed_distance(distance, dataset, queries)
     rows = []
     for row, position in zip(allowed, queries, strict=True):
         query = dataset.query.iloc[position]
@@ -36,10 +50,7 @@ def ranked_lists(
             colour = RIGHT if gallery.pid.iloc[i] == query.pid else WRONG
             tiles.append(framed(decode(gallery.path.iloc[i], TILE, boxes[i]), rgb(colour)))
         rows.append(tiles)
-    figure, axes = plt.subplots(figsize=((top + 1) * 0.75, len(rows) * 1.42), layout="constrained")
-    show(axes, mosaic(rows))
-    axes.set_title("Query (black) and nearest gallery images (green: same identity, red: another)")
-    return figure
+    return rows
 
 
 def allowed_distance(distance: Tensor, dataset: Dataset, queries: Sequence[int]) -> Tensor:

@@ -88,7 +88,10 @@ def stages(model: ReIDModel, image_size: tuple[int, int] | None = None) -> pd.Da
 
 
 def shape_of(output: object) -> str:
-    """``"256x96x32"`` of one image, ``"2 x 256x48x32"`` of two stripes of it."""
+    """``"256x96x32"`` of one image, ``"2 x 256x48x32"`` of two stripes of it; of several tensors
+    the first."""
+    if isinstance(output, tuple) and output:
+        output = output[0]
     if not isinstance(output, Tensor):
         return type(output).__name__
     number, *shape = output.shape

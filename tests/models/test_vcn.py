@@ -85,6 +85,30 @@ def test_a_free_transformer_starts_as_the_identity(kind):
     assert bool(rotated[0, 0, 1]) == (kind == "six")
 
 
+def test_scstn_may_start_at_the_identity():
+    """Whatever the map; by default it is moved at random while training."""
+    maps = torch.randn(16, 3, 6, 2)
+    still, drawn = (Transformer(6, 2, "self", start=s).train() for s in ("identity", "drawn"))
+    moved, theta, eps = still(maps)
+    torch.testing.assert_close(moved, maps, rtol=0, atol=1e-5)
+    assert torch.equal(theta, identity(16))
+    assert (eps == 0.2).all()  # half of its bound
+    (moved**2).sum().backward()
+    assert still.bn2.weight.grad[1:].all(), "it can leave the identity"
+    assert (drawn(maps)[1] - identity(16)).abs().amax((1, 2)).min() > 0.01
+
+
+def test_kernels_in_every_column_are_a_loop_over_columns():
+    columns, pooled = (SpatialHead(5, 7, 4, kind, 6) for kind in ("vcn_columns", "vcn"))
+    maps = torch.randn(3, 5, 7, 4)
+    found = columns(maps).view(3, 5, 6, 4)
+    assert columns.features == 5 * 6 * 4
+    for w in range(4):
+        expected = vertical_convolution(maps[..., w], columns.kernels)
+        torch.testing.assert_close(found[..., w], expected)
+    assert columns.kernels.shape == pooled.kernels.shape
+
+
 def test_kernels_know_where_a_response_is():
     """Two maps with the same mean and maximum of every channel, upside down."""
     head, pooled = SpatialHead(3, 6, 2, "vcn", 6), SpatialHead(3, 6, 2, "gp", 6)
@@ -105,6 +129,7 @@ VARIANTS = [
     {"spatial": "gp"},
     {"spatial": "fc"},
     {"spatial": "vcn_2d"},
+    {"spatial": "vcn_columns"},
     {"spatial": "shared"},
     {"spatial": "mgn"},
     {"ranked": False},
@@ -153,6 +178,23 @@ def test_fusion_ranks_by_the_sum_of_both_distances(batch):
 def test_what_is_compared_shares_a_run():
     full = vcn.RECIPE.but(dataset="synthetic")
     assert full.but(match="spatial").training() == full.but(match="global").training() == full
+    assert full.but(before_norm=True).training() == full
+
+
+def test_before_norm_compares_what_the_kernels_give(batch):
+    normed, raw = build().eval(), build(before_norm=True).eval()
+    found = [model.encode(batch.images) for model in (normed, raw)]
+    assert torch.equal(found[0]["global"], found[1]["global"])
+    torch.testing.assert_close(normed.spatial_branch(found[1]["spatial"]), found[0]["spatial"])
+    losses = [model.loss(batch)["loss"] for model in (normed, raw)]
+    assert torch.equal(*losses), "what is trained is the same"
+
+
+def test_a_short_run_from_random_weights_has_a_schedule_of_its_own():
+    assert vcn.for_weights("imagenet") == vcn.RECIPE
+    short = vcn.for_weights(None)
+    assert short.weights is None
+    assert short.options == vcn.RECIPE.options, "the model is the paper's"
 
 
 def test_added_parameters_and_computation_of_the_original_form():

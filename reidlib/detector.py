@@ -134,7 +134,7 @@ def recovery(images: pd.DataFrame) -> pd.DataFrame:
 def correlation(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
     """Pearson's r of two series and its 95 % interval by Fisher's z; NaN if one is constant."""
     if len(a) < 4 or not np.isfinite(a).all() or min(a.std(), b.std()) < 1e-6:
-        return (float("nan"),) * 3
+        return float("nan"), float("nan"), float("nan")
     r = float(np.corrcoef(a, b)[0, 1])
     z, reach = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12)), 1.96 / np.sqrt(len(a) - 3)
     return r, float(np.tanh(z - reach)), float(np.tanh(z + reach))

@@ -50,7 +50,7 @@ def _panel(axis: Axes, own: pd.DataFrame, factor: str) -> None:
                   transform=axis.transAxes, fontsize="small")  # fmt: skip
         return
     axis.scatter(true, found, s=9, color="#4c72b0", alpha=0.5, lw=0)
-    low, high = min(true), max(true)
+    low, high = true.min(), true.max()
     axis.plot([low, high], [low, high], "--", color=LINE, lw=1.2)
     if factor != "eps":
         axis.axhline(1.0 if factor.startswith("s") else 0.0, color=LINE, ls=":", lw=1)

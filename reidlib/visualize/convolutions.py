@@ -116,7 +116,9 @@ def vertical_kernels(model: VCN, images: Tensor, shown: int = 8) -> Figure:
     axes[0].set_title("mean image", loc="center", fontsize="small")
     reach = float(kernels[strongest].abs().max())
     for axis, c in zip(axes[1:], strongest.tolist(), strict=True):
-        drawn = axis.imshow(kernels[c].T, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto")
+        drawn = axis.imshow(
+            kernels[c].T.numpy(), cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto"
+        )
         axis.set_title(f"channel {c}", loc="center", fontsize="small")
         axis.set(xticks=range(kernels.shape[1]), yticks=[])
         axis.set_xticklabels(range(1, kernels.shape[1] + 1), fontsize="x-small")

@@ -226,6 +226,8 @@ def test_of_two_processes_one_trains_and_the_other_waits_for_the_same_run(tmp_pa
 
 def test_ctrl_c_ends_the_processes_and_starts_nothing_more(tmp_path):
     text = f"""
+        import signal
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
         rows = [RECIPE.but(seed=seed, steps=100_000) for seed in range(6)]
         with processes(2) as executor:
             fit_all(rows, executor=executor, store=Path({str(tmp_path)!r}), device="cpu")

@@ -110,6 +110,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "use_global": True,
         "use_spatial": True,
         "stn": "self",
+        "stn_start": "drawn",
         "spatial": "vcn",
         "kernels": 6,
         "eps_max": 0.4,
@@ -119,6 +120,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "gamma": 1e-7,
         "label_smoothing": 0.1,
         "match": "fusion",
+        "before_norm": False,
     },
 }
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,25 @@ def seconds(function: Callable[[], Any], repeats: int = 1) -> float:
         function()
         best = min(best, time.perf_counter() - start)
     return best
+
+
+def in_turns(parts: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Of each part the shortest of ``rounds``, taken in turns: all see the same machine."""
+    best = dict.fromkeys(parts, float("inf"))
+    for _ in range(rounds):
+        for name, part in parts.items():
+            best[name] = min(best[name], seconds(part))
+    return best
+
+
+def forward_options(description: str) -> argparse.Namespace:
+    """backbone, size, batch and rounds of a benchmark of forward passes."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--backbone", default="resnet50")
+    parser.add_argument("--size", type=int, nargs=2, default=(384, 128))
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=7)
+    return parser.parse_args()
 
 
 def memory(key: str) -> float:

@@ -8,24 +8,18 @@ separate passes" is a model with the original path alone and one with the recept
 
 from __future__ import annotations
 
-import argparse
+from functools import partial
 
 import measure
 import torch
 
 from reidlib import models
-from reidlib.encode import evaluating
 from reidlib.models import ReIDModel
 from reidlib.throughput import gmacs
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--backbone", default="resnet50")
-    parser.add_argument("--size", type=int, nargs=2, default=(384, 128))
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=7)
-    options = parser.parse_args()
+    options = measure.forward_options(__doc__)
     size = tuple(options.size)
 
     def build(name: str, **changes: object) -> ReIDModel:
@@ -41,12 +35,9 @@ def main() -> None:
         "MGN of four branches": build("mgn", stripes=(1, 2, 3, 4)),
     }
     images = torch.randn(options.batch, 3, *size).to(memory_format=torch.channels_last)
-    best = dict.fromkeys(found, float("inf"))
-    for _ in range(options.rounds):
-        for name, model in found.items():
-            with evaluating(model):
-                took = measure.seconds(lambda model=model: model.encode(images))
-            best[name] = min(best[name], took)
+    parts = {name: partial(model.encode, images) for name, model in found.items()}
+    with torch.inference_mode():  # all are in evaluation mode
+        best = measure.in_turns(parts, options.rounds)
     print(f"{options.backbone} at {size[0]}x{size[1]}, {options.batch} images, forward")
     for name, took in best.items():
         print(f"{name:22} {1000 * took:8.1f} ms  {gmacs(found[name]):7.3f} GMACs an image")

@@ -8,8 +8,6 @@ convolution is Eqs. 6 and 7 on the backbone's map of these images; beside it, Eq
 
 from __future__ import annotations
 
-import argparse
-
 import measure
 import torch
 from torch import Tensor
@@ -26,12 +24,7 @@ def loop(maps: Tensor, kernels: Tensor) -> Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--backbone", default="resnet50")
-    parser.add_argument("--size", type=int, nargs=2, default=(384, 128))
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=7)
-    options = parser.parse_args()
+    options = measure.forward_options(__doc__)
     size = tuple(options.size)
     torch.manual_seed(0)
     model = models.build("vcn", 751, backbone=options.backbone, size=size)
@@ -46,10 +39,7 @@ def main() -> None:
             "the same as a loop": lambda: loop(maps, kernels),
             "SC-STN": lambda: model.transformer(maps),
         }
-        best = dict.fromkeys(parts, float("inf"))
-        for _ in range(options.rounds):
-            for name, part in parts.items():
-                best[name] = min(best[name], measure.seconds(part))
+        best = measure.in_turns(parts, options.rounds)
         difference = float((model.spatial_head(maps) - loop(maps, kernels)).abs().max())
     print(f"{options.backbone} at {size[0]}x{size[1]}, {options.batch} images, forward")
     for name, took in best.items():

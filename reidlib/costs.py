@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from reidlib.claims import Claim, Verdict
 from reidlib.encode import device_of, evaluating
@@ -16,6 +15,7 @@ from reidlib.models import ReIDModel
 from reidlib.models.localization import Localization
 from reidlib.models.stnreid import STNReID
 from reidlib.paths import root
+from reidlib.throughput import gmacs_of
 
 # rows of Table 1 in their order: the module's own names
 TABLE1 = ("conv1", "pool1", "conv2", "pool2", "flatten", "fc1", "fc2", "fc3", "fc4")
@@ -77,8 +77,8 @@ def pair_costs(models: Mapping[str, ReIDModel], query: Tensor, gallery: Tensor) 
         with evaluating(model):
             one, many = model.encode(query), model.encode(gallery)
             first = {k: v[:1] for k, v in one.items()}, {k: v[:1] for k, v in many.items()}
-            image = _gmacs(lambda m=model: m.encode(query[:1]))  # type: ignore[misc]
-            pair = _gmacs(lambda m=model, f=first: m.distance(*f))  # type: ignore[misc]
+            image = gmacs_of(lambda m=model: m.encode(query[:1]))  # type: ignore[misc]
+            pair = gmacs_of(lambda m=model, f=first: m.distance(*f))  # type: ignore[misc]
             together = _seconds(lambda m=model, a=one, b=many: m.distance(a, b))  # type: ignore[misc]
             alone = _seconds(lambda m=model, f=first: m.distance(*f))  # type: ignore[misc]
         pairs = len(query) * len(gallery)
@@ -101,12 +101,6 @@ def halvings(network: Localization) -> int:
     """How often the localization network halves the image: its strided layers."""
     layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.MaxPool2d)]
     return sum(m.stride in (2, (2, 2)) for m in layers)
-
-
-def _gmacs(call: Callable[[], object]) -> float:
-    with FlopCounterMode(display=False) as counter:
-        call()
-    return counter.get_total_flops() / 2e9
 
 
 def _seconds(call: Callable[[], Tensor]) -> float:

@@ -134,12 +134,13 @@ def length(encoding: Encoding) -> int:
 
 
 @contextmanager
-def evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; afterwards every module is in the mode it was in."""
+def evaluating(model: torch.nn.Module, gradients: bool = False) -> Iterator[None]:
+    """Evaluation mode, without ``gradients`` unless they are asked for; afterwards every module is
+    in the mode it was in."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
-        with torch.inference_mode():
+        with torch.enable_grad() if gradients else torch.inference_mode():
             yield
     finally:
         for module in training:

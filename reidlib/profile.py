@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -76,6 +76,18 @@ class Profile:
                 self._start(start, recipe, seed, scaled | changes) for start in recipe.start
             )
         return recipe.but(**(scaled | changes))
+
+    def thinned(self, values: Sequence[Any], keep: Any) -> list[Any]:
+        """At most ``points`` of ``values``, in their order: ``keep``, then the ends, then evenly
+        spaced. Raises ReidError if ``keep`` is none of them."""
+        if keep not in values:
+            raise ReidError(f"a sweep over {list(values)} must contain the value to keep, {keep!r}")
+        n = min(self.points or len(values), len(values))
+        even = [round(i * (len(values) - 1) / max(n - 2, 1)) for i in range(max(n - 1, 0))]
+        chosen = {list(values).index(keep), *even[: n - 1]}
+        rest = (i for i in range(len(values)) if i not in chosen)
+        chosen |= {next(rest) for _ in range(n - len(chosen))}
+        return [value for i, value in enumerate(values) if i in chosen]
 
     def _start(
         self, start: Recipe, recipe: Recipe, seed: int | None, scaled: Mapping[str, Any]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 
 import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reidlib.encode import evaluating
 from reidlib.errors import ReidError, nearest
 from reidlib.models.backbone import STAGES, Backbone
 from reidlib.models.rmgl import RMGL
@@ -130,7 +130,7 @@ def footprint(
     """
     x = images.detach().requires_grad_()
     draw = torch.Generator().manual_seed(seed)
-    with _at_test(model):
+    with evaluating(model, gradients=True):
         last = model.maps(x)[branch, path]
         stripes = F.adaptive_avg_pool2d(last, (model.stripes[branch], 1))[:, :, stripe, 0]  # [N, C]
         total = torch.zeros(images.shape[2], device=images.device)
@@ -140,19 +140,6 @@ def footprint(
             (gradient,) = torch.autograd.grad(goal, x, retain_graph=k + 1 < directions)
             total += gradient.abs().mean((0, 1, 3))
     return total / directions
-
-
-@contextmanager
-def _at_test(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode with gradients; afterwards every module is in the mode it was in."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        with torch.enable_grad():
-            yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 def extent(profile: Tensor, share: float = 1.0) -> tuple[int, int]:

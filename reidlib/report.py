@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -92,14 +91,7 @@ class Report:
         ``keep``, the paper's own value, is always among them, then the ends, then evenly spaced.
         Raises ReidError if it is none of ``values``.
         """
-        if keep not in values:
-            raise ReidError(f"a sweep over {list(values)} must contain the value to keep, {keep!r}")
-        n = min(self.profile.points or len(values), len(values))
-        even = [round(i * (len(values) - 1) / max(n - 2, 1)) for i in range(max(n - 1, 0))]
-        chosen = {list(values).index(keep), *even[: n - 1]}
-        rest = (i for i in range(len(values)) if i not in chosen)
-        chosen |= {next(rest) for _ in range(n - len(chosen))}
-        return [value for i, value in enumerate(values) if i in chosen]
+        return self.profile.thinned(values, keep)
 
     def fit_all(
         self,
@@ -110,9 +102,8 @@ class Report:
         """Every row with every seed of the profile, at its scale, in the order of the seeds.
 
         evaluations: made of each run where it was trained. train_on: another dataset than the
-        profile's, as ``domain`` gives it. Trains on as many processes as the
-        profile's ``workers`` says, or on the Dask cluster at ``REIDLIB_SCHEDULER`` (see
-        ``reidlib.sweep``).
+        profile's, as ``domain`` gives it. Trains on as many processes as the profile's ``workers``
+        says, or on the Dask cluster at ``REIDLIB_SCHEDULER`` (see ``reidlib.sweep``).
         """
         jobs = [(name, seed) for name in rows for seed in self.profile.seeds]
         recipes = [self.recipe(rows[name], seed, **(train_on or {})) for name, seed in jobs]
@@ -134,6 +125,8 @@ class Report:
         """
         import matplotlib.pyplot as plt
 
+        from reidlib.visualize.style import file_of
+
         if (
             self.profile.folder == profiles.COMMITTED
             and self.profile.dataset not in profiles.EMBEDDED
@@ -143,12 +136,8 @@ class Report:
                 f"{self.profile.dataset}: use another profile"
             )
         for suffix in ("png", "svg"):
-            buffer = io.BytesIO()
-            # no date and a fixed salt: the same picture is the same file
-            meta = {"Date": None} if suffix == "svg" else {"Software": "reidlib"}
-            with plt.rc_context({"svg.hashsalt": "reidlib"}):
-                figure.savefig(buffer, format=suffix, dpi=110, bbox_inches="tight", metadata=meta)
-            atomic_write(self.figures / f"{self.notebook}_{name}.{suffix}", buffer.getvalue())
+            picture = file_of(figure, suffix)
+            atomic_write(self.figures / f"{self.notebook}_{name}.{suffix}", picture)
         plt.close(figure)  # it is displayed once, as what its cell returns
         return figure
 
@@ -159,7 +148,7 @@ class Report:
         """
         shared = self.profile.name.removeprefix(self.profile.folder).lstrip("_")
         name = f"{self.notebook}_{name}-{shared}" if shared else f"{self.notebook}_{name}"
-        text = frame.to_csv(index=_has_index(frame), float_format="%.6g")
+        text = frame.to_csv(index=tables.has_index(frame), float_format="%.6g")
         atomic_write(self.tables / f"{name}.csv", text)
 
     def show(self, frame: pd.DataFrame, title: str, digits: int = 1) -> Styler:
@@ -169,7 +158,7 @@ class Report:
             column for column in frame.columns if frame[column].dtype.kind not in "fiub"
         ]
         style = style.set_properties(subset=words, **{"text-align": "left"})
-        return style if _has_index(frame) else style.hide(axis="index")
+        return style if tables.has_index(frame) else style.hide(axis="index")
 
     def table(self, frame: pd.DataFrame, name: str, title: str, digits: int = 1) -> Styler:
         """``save`` and ``show`` at once."""
@@ -228,12 +217,11 @@ class Report:
         for metric in metrics:
             if metric not in METRICS:
                 raise ReidError(f'unknown metric "{metric}"{nearest(metric, METRICS)}')
-        trained = self.fit_all(rows, [Evaluation(dataset, evaluate or {})], train_on)
+        trained, scores = self._scores(rows, evaluate, dataset, train_on)
         result: list[dict[str, Any]] = []
         first: list[Metrics] = []
         for name, recipe in rows.items():
-            runs = trained[name]
-            measured = [run.evaluate(dataset, **(evaluate or {})) for run in runs]
+            runs, measured = trained[name], scores[name]
             first = first or measured
             on = dataset or runs[0].recipe.load_dataset()
             for metric in metrics:
@@ -285,21 +273,26 @@ class Report:
         dataset: Dataset | None = None,
     ) -> Comparison:
         """What a metric gains from one recipe to another, over all seeds, paired by query."""
-        trained = self.fit_all(
-            {"before": before, "after": after}, [Evaluation(dataset, evaluate or {})]
-        )
-        a, b = (
-            [run.evaluate(dataset, **(evaluate or {})) for run in trained[name]]
-            for name in ("before", "after")
-        )
-        return compare(a, b, metric)
+        _, scores = self._scores({"before": before, "after": after}, evaluate, dataset)
+        return compare(scores["before"], scores["after"], metric)
+
+    def _scores(
+        self,
+        rows: Mapping[str, Recipe],
+        evaluate: Mapping[str, Any] | None,
+        dataset: Dataset | None,
+        train_on: Mapping[str, Any] | None = None,
+    ) -> tuple[dict[str, list[Run]], dict[str, list[Metrics]]]:
+        """The runs of every row, and what each of its seeds scores."""
+        wanted = Evaluation(dataset, evaluate or {})
+        trained = self.fit_all(rows, [wanted], train_on)
+        return trained, {
+            name: [run.evaluate(dataset, **wanted.options) for run in runs]
+            for name, runs in trained.items()
+        }
 
 
 def _protocol(dataset: Dataset, options: Mapping[str, Any]) -> str:
     """The protocol, and what else an evaluation was asked for: ``"market1501, rerank True"``."""
     others = [f"{k} {v}" for k, v in options.items() if k not in ("protocol", "device")]
     return ", ".join([options.get("protocol") or dataset.protocol, *others])
-
-
-def _has_index(frame: pd.DataFrame) -> bool:
-    return frame.index.name is not None or isinstance(frame.index, pd.MultiIndex)

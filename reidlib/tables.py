@@ -79,3 +79,8 @@ def _others(published: str, dataset: str | None, metrics: list[str]) -> pd.DataF
         for row, group in found.groupby("row", sort=False)
     ]
     return pd.DataFrame(lines)
+
+
+def has_index(frame: pd.DataFrame) -> bool:
+    """Whether the index says something: it has a name, or several levels."""
+    return frame.index.name is not None or isinstance(frame.index, pd.MultiIndex)

@@ -7,6 +7,7 @@ MACs and call them FLOPs.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import cache
 
 import torch
@@ -22,9 +23,14 @@ def gmacs(model: ReIDModel) -> float:
     Counted by torch on one image; the model's mode and weights stay as they are.
     """
     image = torch.zeros(1, 3, *model.size, device=device_of(model))
-    counter = FlopCounterMode(display=False)
-    with evaluating(model), counter:
-        model.encode(image)
+    with evaluating(model):
+        return gmacs_of(lambda: model.encode(image))
+
+
+def gmacs_of(call: Callable[[], object]) -> float:
+    """The same of whatever ``call`` computes."""
+    with FlopCounterMode(display=False) as counter:
+        call()
     return counter.get_total_flops() / 2e9
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 RIGHT, WRONG, QUERY = "#2a9d4a", "#d1352b", "#30343b"  # borders of images in ranked lists
 RGB = tuple[int, int, int]
@@ -26,6 +28,15 @@ def use_style() -> None:
             "axes.spines.right": False,
         }
     )
+
+
+def file_of(figure: Figure, suffix: str) -> bytes:
+    """A figure as the content of a ``png`` or ``svg`` file; the same picture is the same file."""
+    buffer = io.BytesIO()
+    meta = {"Date": None} if suffix == "svg" else {"Software": "reidlib"}  # no date, a fixed salt
+    with plt.rc_context({"svg.hashsalt": "reidlib"}):
+        figure.savefig(buffer, format=suffix, dpi=110, bbox_inches="tight", metadata=meta)
+    return buffer.getvalue()
 
 
 def rgb(colour: str) -> RGB:

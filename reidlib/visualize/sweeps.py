@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
 from reidlib.errors import ReidError
+from reidlib.tables import NAMES
 
-NAMES = {"rank1": "rank-1", "rank5": "rank-5", "rank10": "rank-10"}
 NEEDED = ("x", "metric", "mean", "low", "high", "sd", "n")
 
 

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 
 from reidlib import models
-from reidlib.data.batches import Batch
 from reidlib.encode import evaluating
 from reidlib.errors import ReidError
 from reidlib.losses import batch_hard_triplet
@@ -36,16 +35,8 @@ def test_the_global_branch_keeps_the_stride_of_conv5():
     assert all(torch.equal(first[k], second[k]) for k in first), "the same initial weights"
 
 
-def test_the_loss_is_its_parts():
+def test_the_loss_is_its_parts(batch):
     model = build()
-    n = 8
-    batch = Batch(
-        images=torch.randn(n, 3, *SIZE),
-        label=torch.arange(4).repeat_interleave(2),
-        cam=torch.ones(n, dtype=torch.int64),
-        index=torch.arange(n),
-        theta=torch.eye(2, 3).repeat(n, 1, 1),
-    )
     twin = copy.deepcopy(model)  # batch norm counts what it sees
     losses = twin.loss(batch)
     identity, triplet = [], []

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 
 from reidlib import models
-from reidlib.data.batches import Batch
 from reidlib.encode import evaluating
 from reidlib.errors import ReidError
 from reidlib.losses import batch_hard_triplet
@@ -22,18 +21,6 @@ SPLITS = ("input", "stem", "conv2", "conv3", "conv4", "conv5")
 def build(num_ids: int = 4, **options):
     torch.manual_seed(0)
     return models.build("rmgl", num_ids, backbone="tiny", size=SIZE, **options)
-
-
-@pytest.fixture
-def batch() -> Batch:
-    n = 8
-    return Batch(
-        images=torch.randn(n, 3, *SIZE),
-        label=torch.arange(4).repeat_interleave(2),
-        cam=torch.ones(n, dtype=torch.int64),
-        index=torch.arange(n),
-        theta=torch.eye(2, 3).repeat(n, 1, 1),
-    )
 
 
 def test_the_paths_share_every_weight():

@@ -117,7 +117,8 @@ def load(
     """Reads ``notebooks/params/<name>.yaml``; ``REIDLIB_PROFILE`` wins over ``name``.
 
     ``notebook`` (a name such as ``"50_rmgl"``) merges that notebook's section of the file, then
-    ``overrides`` are merged. ``data_options`` merge key by key, unless the dataset changes too.
+    ``overrides`` are merged. ``domains`` merge key by key, and so do ``data_options``, unless the
+    dataset changes too.
     Raises ReidError if the profile, a key, or a value is not right.
     """
     wanted = os.environ.get("REIDLIB_PROFILE")
@@ -134,7 +135,8 @@ def load(
         options = extra.get("data_options", {})
         if extra.get("dataset", values.get("dataset")) == values.get("dataset"):
             options = values.get("data_options", {}) | options
-        values |= {**extra, "data_options": options}
+        domains = values.get("domains", {}) | extra.get("domains", {})
+        values |= {**extra, "data_options": options, "domains": domains}
     return _built(name, values, path.name)
 
 

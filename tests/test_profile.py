@@ -97,6 +97,13 @@ def test_options_merge_unless_the_dataset_changes(params: Path) -> None:
     assert other.data_options == {}
 
 
+def test_domains_merge_by_name(params: Path) -> None:
+    town, other = {"dataset": "synthetic"}, {"dataset": "viper"}
+    write(params, domains="{duke: {dataset: synthetic}, cuhk03: {dataset: synthetic}}")
+    merged = profile.load("own", overrides={"domains": {"cuhk03": other}})
+    assert merged.domains == {"duke": town, "cuhk03": other}
+
+
 def test_the_environment_wins(params: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(params, "small")
     monkeypatch.setenv("REIDLIB_PROFILE", "small")

@@ -47,7 +47,7 @@ class Recipe:
     cropping: float = 0.0  # probability of a partial image (STNReID, "Generate Partial Images")
     jitter: float = 0.0  # strength of colour jitter, 0 to 1
     camera_balanced: bool = False  # an identity's K images from as many cameras as there are
-    optimizer: Literal["adam", "sgd"] = "adam"
+    optimizer: Literal["adam", "amsgrad", "sgd"] = "adam"  # amsgrad: Adam's variant
     lr: float = 3.5e-4
     head_lr: float = 1.0  # times lr: the rate of the model's head (``ReIDModel.head``)
     momentum: float = 0.9  # of sgd

@@ -49,7 +49,7 @@ def build_model(recipe: Recipe, num_ids: int) -> models.ReIDModel:
 
 
 def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """Adam or SGD over all trainable parameters; the head's at ``head_lr`` times the rate.
+    """Adam, AMSGrad or SGD over all trainable parameters; the head's at ``head_lr`` times the rate.
 
     On CUDA one fused kernel updates all of them.
     """
@@ -65,7 +65,10 @@ def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.SGD(
             parameters, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, fused=fused
         )
-    return torch.optim.Adam(parameters, recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
+    amsgrad = recipe.optimizer == "amsgrad"  # Reddi et al. 2018
+    return torch.optim.Adam(
+        parameters, recipe.lr, weight_decay=recipe.weight_decay, amsgrad=amsgrad, fused=fused
+    )
 
 
 def build_batches(recipe: Recipe, bank: ImageBank) -> Batches:

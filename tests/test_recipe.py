@@ -79,6 +79,15 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "triplet": 1.0,
         "last_stride": 1,
     },
+    "pcb": {"stripes": 6, "width": 256, "last_stride": 1, "match": "g"},
+    "scr": {
+        "branches": "p1+p2(s2c2)+p3(s3c3)",
+        "width": 256,
+        "lambda_": 2.0,
+        "triplet": True,
+        "margin": 1.2,
+        "attention": "none",
+    },
     "mgn": {"stripes": (1, 2, 3), "width": 256, "margin": 1.2},
     "rmgl": {
         "stripes": (2, 3),

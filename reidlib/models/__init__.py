@@ -15,7 +15,9 @@ MODELS: dict[str, tuple[str, str]] = {
     "baseline": ("reidlib.models.baseline", "Baseline"),
     "dsr": ("reidlib.models.dsr", "DSR"),
     "mgn": ("reidlib.models.mgn", "MGN"),
+    "pcb": ("reidlib.models.pcb", "PCB"),
     "rmgl": ("reidlib.models.rmgl", "RMGL"),
+    "scr": ("reidlib.models.scr", "SCR"),
     "stnreid": ("reidlib.models.stnreid", "STNReID"),
     "vcn": ("reidlib.models.vcn", "VCN"),
 }

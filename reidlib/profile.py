@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
-from reidlib.data import LOADERS
+from reidlib.data import EMBEDDED, LOADERS
 from reidlib.errors import ReidError, nearest
 from reidlib.paths import root
 from reidlib.types import check_type, frozen, hints_of
@@ -23,7 +23,6 @@ from reidlib.types import check_type, frozen, hints_of
 if TYPE_CHECKING:
     from reidlib.recipe import Recipe
 
-EMBEDDED = ("synthetic",)  # drawn by us: pictures of these people may be committed
 COMMITTED = "study"  # the folder whose pictures and tables are committed
 
 

@@ -30,10 +30,12 @@ LOADERS: dict[str, str] = {
     "partial-ilids": "reidlib.data.partial_ilids",
     "partial-reid": "reidlib.data.partial_reid",
     "synthetic": "reidlib.data.synthetic",
+    "synthetic-faces": "reidlib.data.synthetic_faces",
     "viper": "reidlib.data.viper",
 }
+EMBEDDED = ("synthetic", "synthetic-faces")  # drawn by us: pictures of them may be committed
 
-__all__ = ["LOADERS", "Dataset", "ImageBank", "load", "loader"]
+__all__ = ["EMBEDDED", "LOADERS", "Dataset", "ImageBank", "load", "loader"]
 
 
 def loader(name: str) -> Callable[..., Dataset]:

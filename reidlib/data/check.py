@@ -16,7 +16,7 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from reidlib.data import LOADERS, load, loader
+from reidlib.data import EMBEDDED, LOADERS, load, loader
 from reidlib.data.dataset import SPLITS, Dataset
 from reidlib.data.decode import UNREADABLE
 from reidlib.data.layout import shown
@@ -38,7 +38,7 @@ def listing(root: str | Path | None = None) -> str:
     for name in sorted(LOADERS):
         module = _module(name)
         if not hasattr(module, "find_folder"):
-            state = "embedded" if name == "synthetic" else "by option"
+            state = "embedded" if name in EMBEDDED else "by option"
         else:
             try:
                 module.find_folder(Path(root) if root else None)

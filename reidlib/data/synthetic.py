@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import shutil
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from reidlib.data import drawn
 from reidlib.data.dataset import SPLITS, Dataset
 from reidlib.data.people import store
 from reidlib.data.people.figure import PARTS
@@ -87,15 +87,9 @@ def load(
     text = json.dumps({"drawing": DRAWING, **options}, sort_keys=True)
     folder = cache_dir() / "synthetic" / hashlib.sha256(text.encode()).hexdigest()[:16]
     name = "synthetic" if domain == "a" else f"synthetic-{domain}"
-    found = store.read(folder)
-    if found is None:
-        if folder.exists() and store.read(folder) is None:  # not just drawn by another process
-            shutil.rmtree(folder)  # cut off or damaged
-        store.draw(folder, _plan(options), options)
-        found = store.read(folder)
-    if found is None:
-        raise ReidError(f"{folder} cannot be read back after drawing: is the disk full or failing?")
-    table, pixels = found
+    table, pixels = drawn.cached(
+        folder, store.read, lambda folder: store.draw(folder, _plan(options), options)
+    )
     fingerprint = hashlib.sha256(f"{name}|{text}|{pixels}".encode()).hexdigest()[:16]
     train, query, gallery = (
         table[table["split"] == split].drop(columns="split").reset_index(drop=True)

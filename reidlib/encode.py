@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -97,30 +96,6 @@ def cosine_blocks(query: Tensor, gallery: Tensor) -> Iterator[Tensor]:
         with full_precision():
             block = rows @ right
         yield torch.sub(one, block, out=block)
-
-
-def pool_tracklets(encoding: Encoding, split: pd.DataFrame) -> tuple[Encoding, pd.DataFrame]:
-    """One encoding per tracklet: the mean over its images of every entry.
-
-    ``split`` has the columns tracklet, pid, cam, one row per row of ``encoding``. Returns the
-    pooled encoding and its table (tracklet, pid, cam), by tracklet number. Raises ReidError if
-    there is no such column or a tracklet shows several persons or cameras.
-    """
-    if "tracklet" not in split.columns:
-        raise ReidError('this split has no column "tracklet": choose another protocol')
-    table = split[["tracklet", "pid", "cam"]].drop_duplicates().sort_values("tracklet")
-    table = table.reset_index(drop=True)
-    twice = table.tracklet[table.tracklet.duplicated()]
-    if len(twice):
-        raise ReidError(f"tracklet {twice.iloc[0]} shows more than one person or camera")
-    place = pd.Index(table.tracklet).get_indexer(split.tracklet)
-    pooled = {}
-    for key, value in encoding.items():
-        index = torch.as_tensor(place, device=value.device)
-        total = value.new_zeros((len(table), *value.shape[1:])).index_add_(0, index, value)
-        number = torch.bincount(index, minlength=len(table)).to(value.dtype)
-        pooled[key] = total / number.reshape(-1, *[1] * (value.ndim - 1))
-    return pooled, table
 
 
 def take(encoding: Encoding, rows: slice | Tensor) -> Encoding:

@@ -6,8 +6,10 @@ What a notebook needs of evaluation is importable from here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,7 +24,6 @@ from reidlib.encode import (
     distance_blocks,
     encode_split,
     evaluating,
-    pool_tracklets,
 )
 from reidlib.errors import ReidError, nearest
 from reidlib.metrics import Metrics, score
@@ -31,6 +32,7 @@ from reidlib.ranking import PROTOCOLS
 from reidlib.single_shot import single_shot_cmc
 from reidlib.types import check_type
 from reidlib.verification import tpr_at_fpr
+from reidlib.video import Pooling, Sampling, plan, pool_tracklets
 
 if TYPE_CHECKING:
     from reidlib.data.bank import ImageBank
@@ -63,6 +65,11 @@ def evaluate(
     device: torch.device | str | None = None,
     batch_size: int = 128,
     protocol: str | None = None,
+    frames: int | None = None,
+    sampling: Sampling = "even",
+    groups: int = 1,
+    frame_norm: bool = False,
+    frame_seed: int = 0,
     swap: bool = False,
     max_rank: int = 50,
     amp: bool = False,
@@ -75,14 +82,22 @@ def evaluate(
     ``flip``, ``amp``, ``compile``, ``batch_size``, ``device``: as in ``encode_split``.
     ``rerank``: True, or the k1, k2, lambda_ of ``rerank.k_reciprocal``. ``aqe``: number of gallery
     images for average query expansion. ``protocol``: "market1501", "cuhk03", "partial" as in
-    ``score``, or "tracklet" (encodings averaged over each tracklet, then as "market1501"); default:
-    the dataset's. ``swap``: query and gallery change places. ``query_bank``, ``gallery_bank``: the
-    images of the dataset's splits at ``model.size``, which saves decoding them again. Junk is not
-    encoded.
+    ``score``, or "tracklet" (one encoding per tracklet, then as "market1501"); default: the
+    dataset's. ``frames``, ``sampling``, ``groups``, ``frame_norm``, ``frame_seed``: how the frames
+    of a tracklet become its encoding (``video.Pooling``); by default the mean over all of them.
+    ``swap``: query and gallery change places. ``query_bank``, ``gallery_bank``: the images of the
+    dataset's splits at ``model.size``, which saves decoding them again. Junk is not encoded, nor
+    are frames that are not sampled.
     """
     protocol = protocol or dataset.protocol
     if protocol not in (known := (*PROTOCOLS, "tracklet")):
         raise ReidError(f'unknown protocol "{protocol}"{nearest(protocol, known)}')
+    pooling = Pooling(frames, sampling, groups, frame_norm, frame_seed)
+    if protocol != "tracklet" and pooling != Pooling():
+        raise ReidError(
+            'frames, sampling, groups, frame_norm and frame_seed are for protocol="tracklet", not '
+            f'"{protocol}"'
+        )
     if compile:
         forget()
     banks = (query_bank, gallery_bank)
@@ -94,22 +109,30 @@ def evaluate(
                 f"the bank holds {len(bank)} images of {tuple(bank.size)}, "
                 f"the split {len(split)} and the model takes {tuple(model.size)}"
             )
-        wanted = torch.nonzero(torch.tensor((split["pid"] != -1).to_numpy())).flatten()
+        wanted = np.flatnonzero(split["pid"] != -1)
         if not len(wanted):
             side = ("query", "gallery")[len(sides)]
             raise ReidError(f"the {side} of {dataset.name} has no images but junk: nothing to rank")
-        table, rows = split.iloc[wanted.numpy()], wanted if len(wanted) < len(split) else None
+        planned = plan(split.iloc[wanted], pooling) if protocol == "tracklet" else None
+        if planned:
+            wanted = wanted[planned.rows]
+        table = split.iloc[wanted]
+        rows = torch.from_numpy(wanted) if planned or len(wanted) < len(split) else None
         if bank is None:
             from reidlib.data.bank import ImageBank
 
             where = device if device is not None else device_of(model)
-            bank, rows = ImageBank.from_split(table, model.size, where), None
-        encoding = encode_split(
-            model, bank, rows=rows, flip=flip, batch_size=batch_size, device=device, amp=amp,
+            bank = ImageBank.from_split(table, model.size, where)
+            rows = torch.arange(len(table)) if planned else None
+        encode = partial(
+            encode_split, model, bank, flip=flip, batch_size=batch_size, device=device, amp=amp,
             compile=compile,
         )  # fmt: skip
-        if protocol == "tracklet":
-            encoding, table = pool_tracklets(encoding, table)
+        if planned:
+            encoding = planned.encode(encode, rows, only=_compared(model))
+            table = planned.table
+        else:
+            encoding = encode(rows=rows)
         sides.append(encoding)
         tables.append(table)
     if swap:
@@ -150,6 +173,12 @@ def distances(
             return cosine_blocks(a, b)
         options = _rerank_options(rerank if isinstance(rerank, Mapping) else {})
         return reranking.k_reciprocal(a, b, **options)  # type: ignore[arg-type]
+
+
+def _compared(model: ReIDModel) -> tuple[str, ...] | None:
+    """The entries of an encoding that a distance is made of; None: perhaps all."""
+    default = type(model).distance is ReIDModel.distance
+    return ("feature",) if default and not hasattr(model, "rerank_features") else None
 
 
 def _rerank_options(given: Mapping[str, float]) -> dict[str, float]:

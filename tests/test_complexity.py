@@ -58,3 +58,9 @@ def test_table_4_states_the_mismatch_of_m():
     assert table.loc["Ours (M)", "GMACs"] == pytest.approx(18.74, rel=0.01)
     assert table.loc["Ours (M)", "GMACs added"] > 5e-4  # not the printed 1e-4
     assert torch.isnan(torch.tensor(table.loc["Ours (M), K = 3", "GMACs printed"]))
+
+
+def test_batched_classifiers_are_left_out_too() -> None:
+    model = complexity.outline(SMALL.but(model="mgn", options={}), num_ids=7)
+    ends = sum(h.classifier.numel() + h.bias.numel() for h in model.heads)
+    assert complexity.in_classifiers(model) == ends == 7 * 257 * 8

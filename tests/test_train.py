@@ -138,7 +138,8 @@ def test_weights_broken_by_the_last_step_are_no_result(tmp_path, monkeypatch):
     assert not Run.of(recipe, tmp_path).complete
 
 
-def test_restored_optimiser_states_lie_as_their_parameters(tmp_path):
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_restored_optimiser_states_lie_as_their_parameters(amsgrad, tmp_path):
     model = torch.nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last)
     images = torch.rand(2, 3, 8, 8)
 
@@ -147,12 +148,13 @@ def test_restored_optimiser_states_lie_as_their_parameters(tmp_path):
         model(images).square().mean().backward()
         optimizer.step()
 
-    optimizer = torch.optim.Adam(model.parameters())
+    optimizer = torch.optim.Adam(model.parameters(), amsgrad=amsgrad)
     step(optimizer)
     save_checkpoint(tmp_path / "c.safetensors", model, optimizer, 1)
-    restored = torch.optim.Adam(model.parameters())
+    restored = torch.optim.Adam(model.parameters(), amsgrad=amsgrad)
     assert load_checkpoint(tmp_path / "c.safetensors", model, restored) == 1
     for parameter in model.parameters():
+        assert ("max_exp_avg_sq" in restored.state[parameter]) == amsgrad
         for key, value in optimizer.state[parameter].items():
             again = restored.state[parameter][key]
             assert torch.equal(again, value)

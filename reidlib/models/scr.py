@@ -54,6 +54,7 @@ class SCR(ReIDModel):
         self.partitions = parse_branches(branches)
         net: Any = build_backbone(backbone, weights, last_stride=1)
         insert_attention(net, attention)
+        self.channels: int = net.out_channels  # of each branch's map
         first, *rest = net.conv4
         self.trunk = nn.Sequential(
             OrderedDict(stem=net.stem, conv2=net.conv2, conv3=net.conv3, conv4=first)
@@ -61,7 +62,7 @@ class SCR(ReIDModel):
         own = nn.Sequential(OrderedDict(conv4=nn.Sequential(*rest), conv5=net.conv5))
         self.branches = nn.ModuleList(copy.deepcopy(own) for _ in self.partitions)
         self.heads = nn.ModuleList(
-            MixedHeads(partition.lengths(net.out_channels), width, num_ids)
+            MixedHeads(partition.lengths(self.channels), width, num_ids)
             for partition in self.partitions
         )
 

@@ -16,6 +16,8 @@ from reidlib.visualize.heat import heat_maps
 from reidlib.visualize.lineage import lineage
 from reidlib.visualize.paired import paired_lists
 from reidlib.visualize.pairs import overlap_by_row, partial_triples
+from reidlib.visualize.part_cam import part_cam, part_cams
+from reidlib.visualize.partition import partitioned
 from reidlib.visualize.people import partial_probes, people_grid, statistics, true_boxes
 from reidlib.visualize.ranking import nearest_allowed, ranked_lists
 from reidlib.visualize.responses import stripe_responses
@@ -43,8 +45,11 @@ __all__ = [
     "nearest_allowed",
     "overlap_by_row",
     "paired_lists",
+    "part_cam",
+    "part_cams",
     "partial_probes",
     "partial_triples",
+    "partitioned",
     "people_grid",
     "ranked_lists",
     "shifting_steps",

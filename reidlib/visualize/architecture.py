@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -17,6 +17,7 @@ from torch import Tensor
 from reidlib.models import ReIDModel
 from reidlib.models.backbone import STAGES
 from reidlib.models.rmgl import RMGL, SHARED
+from reidlib.models.scr import SCR
 from reidlib.receptive import SPLITS
 from reidlib.visualize.stages import stages
 
@@ -43,12 +44,15 @@ def architecture(model: ReIDModel, image_size: tuple[int, int] | None = None) ->
     """The model's stages with output shapes, parameters and multiply-accumulates of one image.
 
     An RMGL has a lane for each branch and path, with the map in pieces from its cut on. Others have
-    a lane for each of their ``branches``, if there are any, with arrows in the order of the calls.
+    a lane for each of their ``branches``, if there are any, with arrows in the order of the calls;
+    an SCR's show how each is partitioned.
     image_size: (H, W), default the model's.
     """
     table = stages(model, image_size)
     size = image_size or model.size
     boxes = _rmgl(model, table, size) if isinstance(model, RMGL) else _general(table, size)
+    if isinstance(model, SCR):
+        boxes = _scr(model, boxes)
     columns = max(box.column for box in boxes) + 1
     low, high = (f(box.lane for box in boxes) for f in (min, max))
     width, height = columns * STEP, (high - low) * LANE + 2.3
@@ -115,6 +119,38 @@ def _general(table: Any, size: tuple[int, int]) -> list[Box]:
         name, colour = row["stage"].removeprefix("backbone."), colour if row["call"] else UNUSED
         boxes.append(Box(column, lane, name, _lines(row), _rows_of(row["output"]), 1, colour))
     return boxes
+
+
+def _scr(model: SCR, boxes: list[Box]) -> list[Box]:
+    """An SCR's boxes with the paper's names and, before the heads, what is pooled (SCR Fig. 3)."""
+    found = []
+    for box in boxes:
+        stage, *rest = box.name.split(".")
+        if stage not in ("branches", "heads"):
+            found.append(replace(box, name=box.name.removeprefix("trunk.")))
+            continue
+        partition = model.partitions[int(rest[0])]
+        if stage == "branches":
+            found.append(replace(box, name=f"{partition.name} {rest[1]}"))
+            continue
+        lengths = partition.lengths(model.channels)
+        pooled: tuple[str, ...] = (f"{lengths[0]}",)
+        if partition.rows > 1:
+            pooled += (f"s{partition.rows}: {partition.rows} × {lengths[0]}",)
+        if partition.channels > 1:
+            groups = " + ".join(str(length) for length in lengths[-partition.channels :])
+            pooled += (f"c{partition.channels}: {groups}",)
+        high = next(b.rows for b in reversed(found) if b.lane == box.lane)
+        found.append(
+            replace(box, name="max pooling", lines=pooled, rows=high, pieces=partition.rows)
+        )
+        pieces = len(partition.parts)
+        found.append(
+            replace(
+                box, column=box.column + 1, name=f"{pieces} head{'s' * (pieces > 1)}", pieces=pieces
+            )
+        )
+    return found
 
 
 def calls(model: RMGL) -> Iterator[tuple[int | None, str, str]]:

@@ -14,8 +14,10 @@ from reidlib.types import check_type, hints_of
 MODELS: dict[str, tuple[str, str]] = {
     "baseline": ("reidlib.models.baseline", "Baseline"),
     "dsr": ("reidlib.models.dsr", "DSR"),
+    "glrec": ("reidlib.models.glrec", "GLRec"),
     "mgn": ("reidlib.models.mgn", "MGN"),
     "pcb": ("reidlib.models.pcb", "PCB"),
+    "ppcl": ("reidlib.models.ppcl", "PPCL"),
     "rmgl": ("reidlib.models.rmgl", "RMGL"),
     "scr": ("reidlib.models.scr", "SCR"),
     "stnreid": ("reidlib.models.stnreid", "STNReID"),

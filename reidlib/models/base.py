@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.transforms.functional import gaussian_blur
 
 from reidlib.data.batches import Batch
 from reidlib.errors import ReidError
@@ -51,6 +53,15 @@ class ReIDModel(nn.Module):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """``"loss"`` is the scalar to minimise; what else is in the dict is logged."""
         raise NotImplementedError
+
+
+def blur(images: Tensor, deviation: float) -> Tensor:
+    """Images [N, C, H, W] blurred by a Gaussian of so many pixels; 0 leaves them as they are."""
+    if not deviation:
+        return images
+    k = 2 * math.ceil(2 * deviation) + 1  # along one side, then along the other
+    images = gaussian_blur(images, [k, 1], [deviation, deviation])
+    return gaussian_blur(images, [1, k], [deviation, deviation])
 
 
 def accuracy(logits: Tensor, label: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ corresponds (``affine``); the ReID module compares that patch with the partial i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -14,13 +13,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
 
 from reidlib import geometry
 from reidlib.data.augment import partial_crop
 from reidlib.data.batches import Batch
 from reidlib.losses import adaptive_weighted_triplet
-from reidlib.models.base import Encoding, ReIDModel, accuracy
+from reidlib.models.base import Encoding, ReIDModel, accuracy, blur
 from reidlib.models.baseline import Baseline
 from reidlib.models.localization import Localization
 
@@ -111,11 +109,7 @@ class STNReID(ReIDModel):
 
     def pooled(self, images: Tensor) -> Tensor:
         """The ReID module's global features f [N, C] (Eq. 3) of images [N, 3, H, W]."""
-        if self.smooth:
-            k = 2 * math.ceil(2 * self.smooth) + 1  # along one side, then along the other
-            images = gaussian_blur(images, [k, 1], [self.smooth, self.smooth])
-            images = gaussian_blur(images, [1, k], [self.smooth, self.smooth])
-        return self.reid.pooled(images)
+        return self.reid.pooled(blur(images, self.smooth))
 
     def features(self, images: Tensor) -> Tensor:
         """What the test compares [N, C]: those features after the neck."""

@@ -1,0 +1,168 @@
+"""CRLoc, PPCL's corresponding region locator: where in a reference map is what a partial one shows?
+
+The partial map keeps its place in the holistic frame; its cells outside of its region show nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from reidlib import geometry
+from reidlib.errors import ReidError
+
+Correlation = Literal["cosine", "printed"]
+Start = Literal["region", "frame"]
+WIDTH = 16  # channels of each convolution: the paper gives none, every pair pays for them
+TOGETHER = 8  # queries whose correlation with a block of reference maps is one matrix product
+
+
+def coverage(box: Tensor, height: int, width: int) -> Tensor:
+    """Share [N, height * width] in [0, 1] of each cell of the frame that ``box`` [N, 4] covers."""
+
+    def line(low: Tensor, high: Tensor, cells: int) -> Tensor:
+        edge = torch.arange(cells + 1, device=box.device, dtype=box.dtype) * 2 / cells - 1
+        common = torch.minimum(high.unsqueeze(1), edge[1:]) - torch.maximum(
+            low.unsqueeze(1), edge[:-1]
+        )
+        return (common * cells / 2).clamp(0, 1)
+
+    x0, y0, x1, y1 = box.unbind(-1)
+    return (line(y0, y1, height).unsqueeze(2) * line(x0, x1, width).unsqueeze(1)).flatten(1)
+
+
+class CRLoc(nn.Module):
+    """Correlation (Eq. 8), three 3x3 convolutions with batch norm and ReLU, global pooling, one
+    fully connected layer of 4 outputs (section 3.1); any number of feature channels.
+
+    Pooled are the means of every channel, and of it times x and times y: a mean alone cannot tell
+    *where* in the reference map a response lies. The outputs are the transform (scale and shift in
+    x and y) from the partial map's region to the region in the reference map, at first the
+    identity.
+    """
+
+    def __init__(
+        self,
+        cells: tuple[int, int],
+        *,
+        temperature: float = 0.05,
+        correlation: Correlation = "cosine",
+        start: Start = "region",
+        coarse: int = 1,
+    ) -> None:
+        """cells: (h, w) of the maps. correlation: "cosine" of the features, divided by
+        ``temperature``, or the "printed" dot products. start: what the outputs transform, and so
+        where the region is at first: the partial map's own "region", or the whole "frame".
+        coarse: side, in cells, of the squares of the partial map that are one position u of Eq. 8;
+        1 is the printed form, 2 costs a quarter."""
+        super().__init__()
+        if coarse < 1 or cells[0] % coarse or cells[1] % coarse:
+            raise ReidError(f"a map of {cells[0]}x{cells[1]} has no squares of {coarse} cells: "
+                            "set coarse to 1")  # fmt: skip
+        if temperature <= 0:
+            raise ReidError(f"temperature is {temperature}, not above 0")
+        self.cells, self.coarse, self.start = cells, coarse, start
+        self.positions = cells[0] // coarse, cells[1] // coarse
+        self.cosine, self.temperature = correlation == "cosine", temperature
+        channels = self.positions[0] * self.positions[1]
+        self.convs, self.norms = nn.ModuleList(), nn.ModuleList()
+        for _ in range(3):
+            self.convs.append(nn.Conv2d(channels, WIDTH, 3, 1, 1, bias=False))
+            self.norms.append(nn.BatchNorm2d(WIDTH))
+            channels = WIDTH
+        self.fc = nn.Linear(3 * WIDTH, 4)
+        nn.init.zeros_(self.fc.weight)
+        nn.init.zeros_(self.fc.bias)
+        y, x = (torch.linspace(1 / n - 1, 1 - 1 / n, n) for n in cells)
+        grid = torch.stack([torch.ones(cells), x.expand(cells), y[:, None].expand(cells)], 2)
+        self.register_buffer("moments", grid.flatten(0, 1) / grid[..., 0].numel(), False)
+
+    def forward(self, partial: Tensor, region: Tensor, reference: Tensor) -> Tensor:
+        """L(h_x, h_y) of N pairs: maps [N, C, h, w] of which the first shows something in its
+        ``region`` [N, 4] only; returns the region [N, 4] of the second. In float32."""
+        with torch.autocast(partial.device.type, enabled=False):
+            x = self.correlate(partial.float(), region, reference.float())
+            for conv, norm in zip(self.convs, self.norms, strict=True):
+                x = F.relu(norm(conv(x)))
+            return self._box(x, region)
+
+    def correlate(self, partial: Tensor, region: Tensor, reference: Tensor) -> Tensor:
+        """Eq. 8: reference positions as space, partial ones as channels [N, P, h, w].
+
+        Of each channel the mean is 1, times the share of its cell that the region covers.
+        """
+        scores = torch.bmm(self.rows(partial), self.columns(reference).mT)
+        weight = self._shares(region).unsqueeze(2) * scores.shape[2]
+        return (scores.softmax(2) * weight).unflatten(2, self.cells)
+
+    def rows(self, maps: Tensor) -> Tensor:
+        """Partial maps [N, C, h, w] as they enter Eq. 8: [N, P, C]."""
+        if self.coarse > 1:
+            maps = F.avg_pool2d(maps, self.coarse)
+        flat = maps.flatten(2).mT
+        return F.normalize(flat, dim=2) / self.temperature if self.cosine else flat
+
+    def columns(self, maps: Tensor) -> Tensor:
+        """Reference maps [N, C, h, w] as they enter Eq. 8: [N, h * w, C]."""
+        flat = maps.flatten(2).mT
+        return F.normalize(flat, dim=2) if self.cosine else flat
+
+    def _shares(self, region: Tensor) -> Tensor:
+        return coverage(region, *self.positions)
+
+    def _box(self, x: Tensor, region: Tensor) -> Tensor:
+        """The last maps [N, WIDTH, h, w] to boxes [N, 4]."""
+        pooled = (x.flatten(2) @ self.moments).flatten(1)  # type: ignore[operator]
+        out = 2 * torch.tanh(self.fc(pooled) / 2)  # from the identity at most this far
+        (sx, sy), (tx, ty) = out[:, :2].exp().unbind(1), out[:, 2:].unbind(1)
+        moved = torch.stack([tx - sx, ty - sy, tx + sx, ty + sy], 1)
+        if self.start == "frame":
+            return moved
+        thetas = geometry.box_to_theta(region), geometry.box_to_theta(moved)
+        return geometry.theta_to_box(geometry.compose(*thetas))
+
+    def pairs(self, rows: Tensor, region: Tensor, columns: Tensor) -> Tensor:
+        """The regions [Q, G, 4] of all pairs of ``rows`` [Q, P, C] with their ``region`` [Q, 4] and
+        ``columns`` [G, h * w, C]; equals ``forward`` pair by pair, in evaluation.
+
+        Positions that the region does not cover are channels of zeros: they are left out of the
+        matrix product and of the first convolution.
+        """
+        layers = [_folded(c, n) for c, n in zip(self.convs, self.norms, strict=True)]
+        share = self._shares(region)
+        active = [row.nonzero().flatten() for row in (share > 0).cpu()]
+        found = []
+        for first in range(0, len(rows), TOGETHER):
+            some = range(first, min(first + TOGETHER, len(rows)))
+            index = [active[q].to(rows.device) for q in some]
+            wanted = torch.cat([rows[q][i] for q, i in zip(some, index, strict=True)])
+            scores = columns.flatten(0, 1) @ wanted.T
+            scores = scores.unflatten(0, columns.shape[:2])  # [G, V, R]
+            if not self.cosine:  # a cosine over the temperature is small enough for exp
+                scores -= scores.amax(1, keepdim=True)
+            scores.exp_()
+            total = scores.sum(1, keepdim=True)
+            at = 0
+            for q, i in zip(some, index, strict=True):
+                own = slice(at, at + len(i))
+                at += len(i)
+                weight = share[q][i] * scores.shape[1] / total[:, :, own]
+                x = (scores[:, :, own] * weight).unflatten(1, self.cells).permute(0, 3, 1, 2)
+                for number, (kernel, bias) in enumerate(layers):
+                    kernel = kernel[:, i] if number == 0 else kernel
+                    x = F.conv2d(x, kernel, bias, padding=1).relu_()
+                found.append(self._box(x, region[q].expand(len(x), 4)))
+        return torch.stack(found)
+
+
+def _folded(conv: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Kernel and bias of a convolution with its batch norm of evaluation in it."""
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    kernel: Tensor = conv.weight  # type: ignore[assignment]
+    return kernel * scale.reshape(-1, 1, 1, 1), norm.bias - norm.running_mean * scale

@@ -1,0 +1,140 @@
+"""GLRec, PPCL's gated layout rectifier: puts a partial image back at its place in the frame.
+
+Trained by itself, without labels: where an image was cut is known (section 3.1). PPCL takes the
+trained one over (``Recipe.start``).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from reidlib import geometry
+from reidlib.data.augment import keep_boxes
+from reidlib.data.batches import Batch
+from reidlib.errors import ReidError
+from reidlib.models.backbone import build_backbone
+from reidlib.models.base import Encoding, ReIDModel, blur, init_classifier
+
+RATIO = (0.2, 0.8)  # the share that remains: "random input ratio (e.g., 0.2 ~ 0.8)", section 4.3
+SMALLEST = 0.05  # share of the frame's side that a placed image has at least
+
+
+def placement(box: Tensor) -> Tensor:
+    """The theta [N, 2, 3] that shows an image inside ``box`` [N, 4] of an otherwise empty frame:
+    the inverse of ``geometry.box_to_theta``, in closed form."""
+    x0, y0, x1, y1 = box.unbind(-1)
+    zero = torch.zeros_like(x0)
+    row_x = torch.stack([2 / (x1 - x0), zero, -(x0 + x1) / (x1 - x0)], -1)
+    row_y = torch.stack([zero, 2 / (y1 - y0), -(y0 + y1) / (y1 - y0)], -1)
+    return torch.stack([row_x, row_y], -2)
+
+
+def placed_box(theta: Tensor) -> Tensor:
+    """The box [N, 4] of the frame in which ``placement`` theta [N, 2, 3] shows the image."""
+    scale = torch.stack([theta[:, 0, 0], theta[:, 1, 1]], 1)
+    return torch.cat([(-1 - theta[..., 2]) / scale, (1 - theta[..., 2]) / scale], 1)
+
+
+def cut_boxes(n: int, ratio: tuple[float, float] = RATIO) -> Tensor:
+    """Boxes [n, 4] that keep a share U(ratio) of an image; the rest goes from one of four sides.
+
+    The paper crops "randomly"; its test images lack one side. Drawn from torch's generator, which
+    training seeds by (seed, step).
+    """
+    rng = np.random.default_rng(int(torch.randint(2**31, ())))
+    return keep_boxes(n, rng, ratio, "any").float()
+
+
+def check_ratio(ratio: tuple[float, ...]) -> tuple[float, float]:
+    """``ratio`` if it is (low, high) with 0 < low <= high <= 1; else a ReidError."""
+    if len(ratio) != 2 or not 0 < ratio[0] <= ratio[1] <= 1:
+        raise ReidError(f"ratio is {ratio}, not (low, high) with 0 < low <= high <= 1")
+    return ratio[0], ratio[1]
+
+
+class GLRec(ReIDModel):
+    """[t; eta] = R(x): a ResNet-18 (``tiny`` where the backbone is ``tiny``), mean, 5 outputs.
+
+    t = (scale x, scale y, shift x, shift y) takes a point of the image to its place in the frame.
+    It starts at the identity and at a gate that says "whole".
+    """
+
+    head = ("fc.",)
+
+    def __init__(
+        self,
+        num_ids: int = 1,
+        *,
+        backbone: str = "resnet18",
+        weights: str | None = None,
+        size: tuple[int, int] = (256, 128),
+        ratio: tuple[float, float] = RATIO,
+        smooth: float = 0.0,
+    ) -> None:
+        """num_ids: not used. backbone: any but ``tiny`` stands for ResNet-18, so that one profile
+        serves rectifier and ReID network; of ``weights`` it takes "imagenet" only. ratio: the share
+        that remains in the partial images of training. smooth: standard deviation, in pixels, of a
+        blur of what the network sees; 0 is the paper's. A cut that training enlarges is less sharp
+        than a whole image: without a blur the gate learns that, and a test's cuts may be sharp."""
+        super().__init__()
+        self.size, self.ratio, self.smooth = size, check_ratio(ratio), smooth
+        network = "tiny" if backbone == "tiny" else "resnet18"
+        own = weights if weights == "imagenet" or network == backbone else None
+        self.backbone = build_backbone(network, own, last_stride=2)
+        self.fc = init_classifier(nn.Linear(self.backbone.out_channels, 5))
+        self.fc.bias.data.copy_(torch.tensor([1.0, 1, 0, 0, -1]))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images [N, 3, H, W] to t [N, 4] and the gate's logit [N]; above 0 is partial."""
+        out = self.fc(self.backbone(blur(images, self.smooth)).mean((2, 3))).float()
+        return out[:, :4], out[:, 4]
+
+    @staticmethod
+    def box(t: Tensor) -> Tensor:
+        """Where t [N, 4] puts an image: a box [N, 4] of the frame."""
+        scale, shift = t[:, :2].clamp(min=SMALLEST), t[:, 2:]
+        return torch.cat([shift - scale, shift + scale], 1)
+
+    def rectify(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x^r = T(G(R(x))) (Eq. 2) of images [N, 3, H, W], the thetas [N, 2, 3] it was read
+        through, and eta [N] in (0, 1). Below 0.5 the image stays as it is. Zeros (the mean colour)
+        lie outside of the placed image."""
+        with torch.autocast(images.device.type, enabled=False):  # half precision misses pixels
+            t, logit = self(images)
+            eta = logit.sigmoid()
+            whole = (eta < 0.5).reshape(-1, 1, 1)
+            theta = torch.where(whole, torch.eye(2, 3, device=t.device), placement(self.box(t)))
+            rectified = geometry.sample(images, theta)
+        return torch.where(whole.unsqueeze(3), images, rectified), theta, eta
+
+    def make_partial(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Half of the images cut and resized to the full input, and of all the boxes [N, 4] that
+        they show; those of whole images are the frame."""
+        half = torch.randperm(len(images)) < len(images) // 2
+        box = cut_boxes(len(images), self.ratio)
+        box[~half] = torch.tensor([-1.0, -1, 1, 1])
+        box = box.to(images.device, non_blocking=True)
+        return geometry.sample(images, geometry.box_to_theta(box)), box
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        images, true = self.make_partial(batch.images)
+        t, logit = self(images)
+        partial = (geometry.box_area(true) < 3.9999).to(t.dtype)
+        number = partial.sum().clamp(min=1)
+        wanted = torch.cat([true[:, 2:] - true[:, :2], true[:, 2:] + true[:, :2]], 1) / 2
+        regression = ((t - wanted).pow(2).sum(1) * partial).sum() / number  # Eq. 1
+        gate = F.binary_cross_entropy_with_logits(logit, partial)
+        right = ((logit > 0) == (partial > 0)).float().mean()
+        iou = (geometry.box_iou(self.box(t.detach()), true) * partial).sum() / number
+        return {"loss": regression + gate, "regression": regression, "gate": gate,
+                "accuracy": right, "iou": iou}  # fmt: skip
+
+    def encode(self, images: Tensor) -> Encoding:
+        """ "feature" [N, 5]: t and eta; "box" [N, 4]: where ``rectify`` puts the image; "eta"."""
+        t, _ = self(images)
+        _, theta, eta = self.rectify(images)
+        feature = torch.cat([t, eta.unsqueeze(1)], 1)
+        return {"feature": feature, "box": placed_box(theta), "eta": eta}

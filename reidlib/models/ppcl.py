@@ -1,0 +1,206 @@
+"""PPCL (He et al. 2021): rectifies partial images, then compares corresponding regions only.
+
+GLRec puts a partial image back at its place; CRLoc finds, in the feature map of every reference
+image, the region that corresponds. CRLoc learns without part labels, from two constraints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from reidlib import geometry
+from reidlib.correspondence import cycle_error, negative_regions, part_triplet
+from reidlib.data.batches import Batch
+from reidlib.errors import ReidError
+from reidlib.losses import batch_hard_triplet
+from reidlib.models.base import Encoding, ReIDModel, accuracy
+from reidlib.models.baseline import Baseline
+from reidlib.models.crloc import Correlation, CRLoc, Start
+from reidlib.models.glrec import RATIO, GLRec, check_ratio, cut_boxes, placed_box, placement
+from reidlib.models.region import RegionMean, frame
+
+Rectify = Literal["glrec", "resize", "pad"]
+GALLERY = 64  # maps that are matched with all queries at once
+
+
+class PPCL(ReIDModel):
+    """Rectifier (frozen), ReID network F, locator; any backbone.
+
+    ``region`` reads a region of a map (``models.region``); ``make_region`` may give another.
+    """
+
+    head = ("locator.",)
+
+    def __init__(
+        self,
+        num_ids: int,
+        *,
+        backbone: str = "resnet50",
+        weights: str | None = None,
+        size: tuple[int, int] = (256, 128),
+        rectify: Rectify = "glrec",
+        locate: bool = True,
+        cycle: float = 10.0,
+        triplet: float = 1.0,
+        alpha: float = 0.3,
+        beta: float = 0.5,
+        temperature: float = 0.05,
+        correlation: Correlation = "cosine",
+        start: Start = "region",
+        coarse: int = 1,
+        ratio: tuple[float, float] = RATIO,
+        smooth: float = 0.0,
+        neck: bool = False,
+        label_smoothing: float = 0.0,
+        margin: float = 0.3,
+    ) -> None:
+        """rectify: what is done with partial images: GLRec (its weights come from a run of "glrec"
+        that the recipe starts from), or they are given as they are, "resize"d or, by whoever makes
+        them, "pad"ded. locate: whether there is a CRLoc ("+R" has none). cycle, triplet: the
+        weights lambda_cyc and lambda_tri; 0 leaves a constraint out. alpha, beta: margin and
+        largest overlap of PP-Triplet. temperature, correlation, start, coarse: see ``CRLoc``.
+        ratio, smooth: GLRec's. neck, label_smoothing: of PPCL+. margin: of L_F's triplet loss."""
+        super().__init__()
+        if locate and not (cycle or triplet):
+            raise ReidError("ppcl: cycle and triplet are both 0: the locator would learn nothing, "
+                            "set locate to false")  # fmt: skip
+        self.size, self.ratio, self.rectify_by = size, check_ratio(ratio), rectify
+        self.cycle, self.triplet, self.alpha, self.beta = cycle, triplet, alpha, beta
+        self.reid = Baseline(num_ids, backbone=backbone, weights=weights, size=size, neck=neck,
+                             label_smoothing=label_smoothing, margin=margin)  # fmt: skip
+        self.rectifier = None
+        if rectify == "glrec":
+            self.rectifier = GLRec(backbone=backbone, size=size, ratio=ratio, smooth=smooth)
+            self.rectifier.requires_grad_(False)
+            self.rectifier.eval()
+        self.region = self.make_region(self.reid.backbone.out_channels)
+        self.locator = None
+        if locate:
+            with torch.no_grad():
+                shape = self.reid.backbone.eval()(torch.zeros(1, 3, *size)).shape
+            self.reid.backbone.train()
+            self.locator = CRLoc((shape[2], shape[3]), temperature=temperature, start=start,
+                                 correlation=correlation, coarse=coarse)  # fmt: skip
+
+    def make_region(self, channels: int) -> RegionMean:
+        """How a region of a map with so many channels is read."""
+        return RegionMean(channels)
+
+    def train(self, mode: bool = True) -> PPCL:
+        super().train(mode)
+        if self.rectifier is not None:
+            self.rectifier.eval()
+        return self
+
+    def load_start(self, state: Mapping[str, Tensor], model: str) -> None:
+        """Of a run of GLRec the rectifier, of one of the baseline the ReID network."""
+        if model != "glrec":
+            return self.reid.load_start(state, model)
+        if self.rectifier is not None:
+            self.rectifier.load_state_dict(dict(state))
+
+    def rectify(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """x^r of images [N, 3, H, W] as a test gives them, and the regions [N, 4] of the frame that
+        show something."""
+        if self.rectifier is None:
+            return images, frame(len(images), images.device)
+        rectified, theta, _ = self.rectifier.rectify(images)
+        return rectified, placed_box(theta)
+
+    def rectify_cut(self, images: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
+        """The same of partial images that show ``box`` [N, 4] of ``images``."""
+        partial = geometry.sample(images, geometry.box_to_theta(box))
+        if self.rectify_by != "pad":
+            return self.rectify(partial)
+        half = (box[:, 2:] - box[:, :2]) / 2  # as large as fits, in its proportions, in the middle
+        half = half / half.amax(1, keepdim=True)
+        window = torch.cat([-half, half], 1)
+        return geometry.sample(partial, placement(window)), window
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Algorithm 1. L_R is a constant here: the rectifier is trained and frozen."""
+        x, label = batch.images, batch.label
+        true = cut_boxes(len(x), self.ratio).to(x.device, non_blocking=True)  # line 5
+        rectified, region = self.rectify_cut(x, true)  # Eq. 2
+        maps = self.reid.backbone(torch.cat([rectified, x]))  # Eq. 3; y is x in another order
+        feature = self.reid.pool(maps).flatten(1)
+        logits = self.reid.classifier(self.reid.neck(feature)).float()
+        label = label.repeat(2)
+        smoothing = self.reid.label_smoothing
+        parts = {
+            "id": F.cross_entropy(logits, label, label_smoothing=smoothing),
+            "hard_triplet": batch_hard_triplet(feature.float(), label, self.reid.margin),
+        }
+        total = parts["id"] + parts["hard_triplet"]  # L_F
+        if self.locator is not None:
+            h_r, h_x = maps.float().chunk(2)
+            own = self.constraints(h_r, h_x, region, self.locator)
+            total = total + self.cycle * own["pp_cycle"] + self.triplet * own["pp_triplet"]  # Eq. 6
+            parts |= own
+        parts["iou"] = geometry.box_iou(region, true).mean()
+        return {"loss": total, "accuracy": accuracy(logits, label), **parts}
+
+    def constraints(
+        self, h_r: Tensor, h_x: Tensor, region: Tensor, locator: CRLoc
+    ) -> dict[str, Tensor]:
+        """PP-Cycle and PP-Triplet of maps [N, C, h, w] of rectified and of whole images.
+
+        y is drawn by shuffling x (line 3), mostly another person. What goes back from y to x is
+        h_y with its found region, at its place, as h_x^r is at its own.
+        """
+        h_y = h_x[torch.randperm(len(h_x)).to(h_x.device, non_blocking=True)]
+        there = locator(h_r, region, h_y)  # Eq. 4
+        back = locator(h_y, there, h_x)  # Eq. 5
+        other = negative_regions(there, self.beta)  # line 10
+        anchor, positive = self.region(h_r, region), self.region(h_y, there)
+        negative = self.region(h_y, other)
+        return {
+            "pp_cycle": cycle_error(back, region).mean(),  # Eq. 11
+            "pp_triplet": part_triplet(anchor, positive, negative, self.alpha),  # Eq. 12
+        }
+
+    def encode(self, images: Tensor) -> Encoding:
+        """ "feature" [N, C]: of the whole rectified image. With a locator also "maps"
+        [N, C, h, w], "box" [N, 4]: the region that shows something, and "region" [N, D]: its
+        feature."""
+        rectified, box = self.rectify(images)
+        maps = self.reid.backbone(rectified)
+        feature = self.reid.neck(self.reid.pool(maps).flatten(1))
+        if self.locator is None:
+            return {"feature": feature}
+        region = self.reid.neck(self.region(maps.float(), box))
+        return {"feature": feature, "maps": maps, "box": box, "region": region}
+
+    def distance(self, query: Encoding, gallery: Encoding) -> Tensor:
+        """1 - cosine [Q, G] between the query's region and the one CRLoc finds in each gallery map;
+        without a locator, of the whole images. In blocks of gallery maps and queries."""
+        if self.locator is None:
+            return super().distance(query, gallery)
+        wanted, cells = query["region"], self.locator.cells
+        out = wanted.new_empty(len(wanted), len(gallery["region"]))
+        for g in range(0, out.shape[1], GALLERY):
+            maps = gallery["maps"][g : g + GALLERY]
+            columns = self.locator.columns(maps)
+            prepared = self.region.prepare(maps, self.reid.neck)
+            for q in range(0, len(out), GALLERY):
+                some = slice(q, q + GALLERY)
+                rows, region = self.locator.rows(query["maps"][some]), query["box"][some]
+                box = self.locator.pairs(rows, region, columns)
+                found = self.region.distance(wanted[some], prepared, box, cells)
+                out[some, g : g + len(maps)] = found
+        return out
+
+    def regions(self, query: Encoding, reference: Encoding) -> Tensor:
+        """The region [N, 4] that CRLoc finds in each reference for the query beside it.
+
+        Raises ReidError without a locator.
+        """
+        if self.locator is None:
+            raise ReidError("this model has no locator: its option locate is false")
+        found: Tensor = self.locator(query["maps"], query["box"], reference["maps"])
+        return found

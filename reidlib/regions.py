@@ -1,0 +1,119 @@
+"""Do PPCL's two modules find the true regions? Measured where these are known.
+
+A pair (``patches.make_pairs``) is a partial image and a holistic one, with the box of the latter
+that shows what the former shows: in the same image the cut itself, in another one of an embedded
+person the region that lies on the body as the cut does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from reidlib.correspondence import cycle_error
+from reidlib.encode import evaluating
+from reidlib.errors import ReidError
+from reidlib.geometry import box_iou
+from reidlib.models.glrec import GLRec
+from reidlib.models.ppcl import PPCL
+from reidlib.models.region import frame
+from reidlib.patches import Of, Pairs, bootstrap
+
+Model = GLRec | PPCL
+BATCH = 64  # images encoded at once
+
+
+def rectified_boxes(model: Model, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the rectifier puts images [N, 3, H, W]: boxes [N, 4] of the frame (all of it where the
+    gate says "whole"), and the gate's eta [N]. Raises ReidError for a PPCL without a rectifier."""
+    rectifier = model if isinstance(model, GLRec) else model.rectifier
+    if rectifier is None:
+        raise ReidError("this model has no rectifier: its option rectify is not glrec")
+    with evaluating(rectifier):
+        found = [rectifier.encode(some) for some in images.split(BATCH)]
+    return torch.cat([f["box"] for f in found]), torch.cat([f["eta"] for f in found])
+
+
+def gate_accuracy(model: Model, pairs: Pairs) -> Tensor:
+    """Of each pair [N] the share of its two images, partial and holistic, that the gate knows."""
+    partial, whole = (rectified_boxes(model, x)[1] for x in (pairs.partial, pairs.holistic))
+    return ((partial >= 0.5).float() + (whole < 0.5).float()) / 2
+
+
+def located(model: PPCL, pairs: Pairs) -> tuple[Tensor, Tensor]:
+    """The regions [N, 4] that CRLoc finds in the holistic images, and each pair's cycle error [N].
+
+    The error is Eq. 11's, on the way back into the rectified image: a test does not know the whole
+    one. Raises ReidError without a locator.
+    """
+    there, errors = [], []
+    with evaluating(model):
+        for p, h in zip(pairs.partial.split(BATCH), pairs.holistic.split(BATCH), strict=True):
+            query, reference = model.encode(p), model.encode(h)
+            found = model.regions(query, reference)
+            back = model.regions({**reference, "box": found}, query)
+            there.append(found)
+            errors.append(cycle_error(back, query["box"]))
+    return torch.cat(there), torch.cat(errors)
+
+
+def measures(model: Model | None, pairs: Pairs) -> dict[str, Tensor]:
+    """What can be measured of a model on pairs, each [N].
+
+    "rectified", "located": IoU of GLRec's box and of CRLoc's region with the true patch, all within
+    the frame; without a model that of the whole frame, as both. "gate": its accuracy. "cycle":
+    squared error in the frame's units (its side is 2).
+    """
+    true = pairs.true.clamp(-1, 1)
+    if model is None:
+        whole = box_iou(frame(len(pairs), true.device), true)
+        return {"rectified": whole, "located": whole}
+    found = {}
+    if isinstance(model, GLRec) or model.rectifier is not None:
+        box, _ = rectified_boxes(model, pairs.partial)
+        found["rectified"] = box_iou(box.clamp(-1, 1), true)
+        found["gate"] = gate_accuracy(model, pairs)
+    if isinstance(model, PPCL) and model.locator is not None:
+        box, found["cycle"] = located(model, pairs)
+        found["located"] = box_iou(box.clamp(-1, 1), true)
+    return found
+
+
+def region_table(models: Mapping[str, Sequence[Model]], pairs: Mapping[Of, Pairs]) -> pd.DataFrame:
+    """Means of every row's models (one for each seed) on all kinds of pairs, tidy.
+
+    Columns: row, of, measure (see ``measures``), mean, sd (over seeds, NaN for one), low, high
+    (95 % bootstrap over pairs), n. The first row is the whole frame.
+    """
+    lines = []
+    rows: dict[str, Sequence[Model | None]] = {"whole frame": [None], **models}
+    for of, some in pairs.items():
+        for row, group in rows.items():
+            each = [measures(model, some) for model in group]
+            for name in each[0]:
+                values = torch.stack([found[name] for found in each])
+                low, high = bootstrap(values.mean(0))
+                sd = values.mean(1).std().item() if len(values) > 1 else float("nan")
+                lines.append({"row": row, "of": of, "measure": name,
+                              "mean": values.mean().item(), "sd": sd, "low": low, "high": high,
+                              "n": len(values)})  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def cycle_table(model: PPCL, pairs: Pairs, parts: int = 4) -> pd.DataFrame:
+    """Does a small cycle error mean a right region? Pairs sorted by it, in ``parts`` of one size.
+
+    Columns: cycle (mean error), located (mean IoU), low, high (95 % bootstrap over the part's
+    pairs), pairs (their number).
+    """
+    box, error = located(model, pairs)
+    iou = box_iou(box.clamp(-1, 1), pairs.true.clamp(-1, 1))
+    lines = []
+    for index in error.argsort().tensor_split(parts):
+        low, high = bootstrap(iou[index])
+        lines.append({"cycle": error[index].mean().item(), "located": iou[index].mean().item(),
+                      "low": low, "high": high, "pairs": len(index)})  # fmt: skip
+    return pd.DataFrame(lines)

@@ -1,0 +1,118 @@
+"""The measurement itself: what is perfect has an IoU of 1, what does nothing that of the frame."""
+
+import pytest
+import torch
+from torch import nn
+
+from reidlib import geometry, models, patches, regions
+from reidlib.data import load
+from reidlib.errors import ReidError
+
+SMALL = {"train_ids": 2, "test_ids": 4, "cameras": 2, "images": 2, "size": (64, 32)}
+SIZE = (64, 32)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return load("synthetic", **SMALL, distractors=3, junk=2)
+
+
+@pytest.fixture(scope="module")
+def pairs(dataset):
+    return patches.make_pairs(dataset, SIZE)
+
+
+def says(model, box: torch.Tensor, logit: torch.Tensor):
+    """The model with a rectifier that answers so for its partial images, "whole" for all others."""
+    rectifier = getattr(model, "rectifier", model)
+    t = torch.cat([box[:, 2:] - box[:, :2], box[:, 2:] + box[:, :2]], 1) / 2
+    rectifier.forward = lambda images: (t, logit)
+    return model
+
+
+def glrec():
+    return models.build("glrec", 2, backbone="tiny", size=SIZE)
+
+
+def ppcl(**options):
+    return models.build("ppcl", 2, backbone="tiny", size=SIZE, **options)
+
+
+def test_a_rectifier_that_knows(pairs):
+    n = len(pairs)
+    found = regions.measures(says(glrec(), pairs.true, torch.ones(n)), pairs)
+    torch.testing.assert_close(found["rectified"], torch.ones(n))
+    assert (found["gate"] == 0.5).all(), "right on partial, wrong on whole images"
+    shut = regions.measures(says(glrec(), pairs.true, -torch.ones(n)), pairs)
+    torch.testing.assert_close(shut["rectified"], geometry.box_area(pairs.true) / 4)
+    assert (shut["gate"] == 0.5).all()
+
+
+def test_the_whole_frame(pairs, dataset):
+    found = regions.measures(None, pairs)
+    torch.testing.assert_close(found["rectified"], geometry.box_area(pairs.true) / 4)
+    other = patches.make_pairs(dataset, SIZE, "same person")
+    inside = geometry.box_area(other.true.clamp(-1, 1)) / 4
+    torch.testing.assert_close(regions.measures(None, other)["located"], inside)
+
+
+class Oracle(nn.Module):
+    """A locator that answers with the true region, and on the way back with the partial one."""
+
+    def __init__(self, there, back):
+        super().__init__()
+        self.answers = [there, back]
+        self.cells = (4, 2)
+
+    def forward(self, partial, region, reference):
+        self.answers.reverse()
+        return self.answers[1]
+
+
+def test_a_locator_that_knows(dataset):
+    pairs = patches.make_pairs(dataset, SIZE, "same person")
+    cut = patches.make_pairs(dataset, SIZE).true
+    model = says(ppcl(), cut, torch.ones(len(pairs)))
+    model.locator = Oracle(pairs.true, cut)
+    found = regions.measures(model, pairs)
+    torch.testing.assert_close(found["located"], torch.ones(len(pairs)))
+    torch.testing.assert_close(found["cycle"], torch.zeros(len(pairs)), atol=1e-9, rtol=0)
+    assert found["rectified"].mean() < 1
+    model.locator = Oracle(pairs.true, cut + 0.5)
+    torch.testing.assert_close(
+        regions.measures(model, pairs)["cycle"], torch.full((len(pairs),), 0.5)
+    )
+
+
+def test_the_table(dataset, pairs):
+    model = says(ppcl(), pairs.true, torch.ones(len(pairs)))
+    of = {"same image": pairs, "same person": patches.make_pairs(dataset, SIZE, "same person")}
+    table = regions.region_table({"PPCL": [model, model], "+R": [ppcl(locate=False)]}, of)
+    assert list(table["row"].unique()) == ["whole frame", "PPCL", "+R"]
+    rows = table.set_index(["row", "of", "measure"])["mean"]
+    assert rows["PPCL", "same image", "rectified"] == pytest.approx(1)
+    assert rows["PPCL", "same image", "located"] == pytest.approx(1), "it starts at the identity"
+    assert rows["whole frame", "same image", "rectified"] < 1
+    assert set(table[table["row"] == "+R"]["measure"]) == {"rectified", "gate"}
+    assert (table["low"] <= table["mean"] + 1e-6).all()
+    assert (table["mean"] <= table["high"] + 1e-6).all()
+    assert table.set_index(["row", "of", "measure"])["n"]["PPCL", "same image", "gate"] == 2
+
+
+def test_regions_against_their_cycle_error(dataset, pairs):
+    torch.manual_seed(0)
+    model = says(ppcl(), pairs.true, torch.ones(len(pairs)))
+    nn.init.normal_(model.locator.fc.weight, std=0.2)
+    table = regions.cycle_table(model, pairs, parts=2)
+    assert table["pairs"].sum() == len(pairs)
+    assert table["cycle"].is_monotonic_increasing
+    _, error = regions.located(model, pairs)
+    assert table["cycle"].iloc[1] <= error.max()
+    assert table["located"].between(0, 1).all()
+
+
+def test_what_is_not_there(pairs):
+    with pytest.raises(ReidError, match="no rectifier"):
+        regions.rectified_boxes(ppcl(rectify="resize"), pairs.partial)
+    with pytest.raises(ReidError, match="no locator"):
+        regions.located(ppcl(locate=False), pairs)

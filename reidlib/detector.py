@@ -21,7 +21,15 @@ from reidlib.alignment import boxes
 from reidlib.data.synthetic import NOMINAL
 from reidlib.encode import encode_split
 from reidlib.errors import ReidError
-from reidlib.geometry import box_iou, box_to_theta, compose, invert, transform_box
+from reidlib.geometry import (
+    box_iou,
+    box_to_theta,
+    collapsed,
+    compose,
+    identity,
+    invert,
+    transform_box,
+)
 
 if TYPE_CHECKING:
     from reidlib.data import Dataset
@@ -58,7 +66,8 @@ def corrections(model: ReIDModel, dataset: Dataset, *, batch_size: int = 128) ->
     For each of FACTORS its value and, with ``_true`` added, the true one; eps (learned; NaN for the
     original STN) and eps_true (``error_size``); iou_before, iou_after: of the body's box with
     NOMINAL in the image as it is and as the transformer shows it; own_before, own_after: with the
-    median of these boxes, which is what counts if the network has a frame of its own.
+    median of these boxes, which is what counts if the network has a frame of its own. A transformer
+    that shows a line or a point of the image shows no box: IoU 0.
     Raises ReidError for a model without a spatial transformer, and without true boxes.
     """
     from reidlib.data import ImageBank
@@ -70,16 +79,18 @@ def corrections(model: ReIDModel, dataset: Dataset, *, batch_size: int = 128) ->
     if "theta" not in found:
         raise ReidError(f"this {type(model).__name__} has no spatial transformer to measure")
     theta = found["theta"].cpu().float()
-    moved = transform_box(theta, body)
+    flat = collapsed(theta)
+    moved = transform_box(torch.where(flat[:, None, None], identity(len(theta)), theta), body)
+    own = moved[~flat].median(0).values if not flat.all() else torch.tensor(NOMINAL)
     columns = {
         **dict(zip(FACTORS, factors(theta).T, strict=True)),
         **{f"{k}_true": v for k, v in zip(FACTORS, factors(truth).T, strict=True)},
         "eps": found["eps"].cpu().float() if _learns(model) else torch.full((len(theta),), np.nan),
         "eps_true": error_size(truth),
         "iou_before": box_iou(body, torch.tensor(NOMINAL)),
-        "iou_after": box_iou(moved, torch.tensor(NOMINAL)),
+        "iou_after": box_iou(moved, torch.tensor(NOMINAL)).where(~flat, 0),
         "own_before": box_iou(body, body.median(0).values),
-        "own_after": box_iou(moved, moved.median(0).values),
+        "own_after": box_iou(moved, own).where(~flat, 0),
     }
     return pd.DataFrame({name: values.numpy() for name, values in columns.items()})
 

@@ -63,6 +63,11 @@ def invert(theta: Tensor) -> Tensor:
     return torch.linalg.inv(_square(theta))[..., :2, :]
 
 
+def collapsed(theta: Tensor) -> Tensor:
+    """Which of theta [N, 2, 3] have no inverse (bool [N]): they read a line or a point."""
+    return torch.linalg.det(theta[..., :2]).abs() < 1e-6
+
+
 def transform_points(theta: Tensor, points: Tensor) -> Tensor:
     """Takes output points [N, P, 2] (x, y) to input points [N, P, 2]."""
     return points @ theta[..., :2].transpose(-1, -2) + theta[..., 2].unsqueeze(-2)

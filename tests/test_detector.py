@@ -80,6 +80,20 @@ def test_an_oracle_is_found_out(dataset):
     assert zoomed.error["s_h"] > 0.4
 
 
+def test_a_collapsed_transformer_shows_no_box(dataset):
+    model = vcn()
+    theta = detector.true_correction(dataset.query)
+    theta[0, :, :2] = 0.0  # a point
+    theta[1, 1] = 0.0  # a line
+    model.transformer = Oracle(theta)
+    images = detector.corrections(model, dataset)
+    assert (images.iou_after[:2] == 0).all()
+    assert (images.own_after[:2] == 0).all()
+    assert images.iou_after[2:].to_numpy() == pytest.approx(1, abs=1e-4)
+    model.transformer = Oracle(torch.zeros_like(theta))
+    assert (detector.corrections(model, dataset).own_after == 0).all()
+
+
 def test_nothing_moved_is_nothing_gained(dataset):
     images = detector.corrections(vcn(stn="six"), dataset).assign(row="six", seed=0)
     assert images.iou_after.to_numpy() == pytest.approx(images.iou_before.to_numpy(), abs=1e-5)

@@ -136,8 +136,10 @@ def test_invert_undoes():
     eye = g.identity(10).double()
     torch.testing.assert_close(g.compose(theta, g.invert(theta)), eye)
     torch.testing.assert_close(g.compose(g.invert(theta), theta), eye)
+    assert not g.collapsed(theta).any()
     with pytest.raises(RuntimeError):
         g.invert(torch.zeros(1, 2, 3))
+    assert g.collapsed(torch.zeros(1, 2, 3)).all()
 
 
 def test_transform_box_says_where_a_box_lies_in_the_output():

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from reidlib.data.bank import denormalise
 from reidlib.data.synthetic import NOMINAL
-from reidlib.geometry import box_to_theta, invert, sample, transform_points
+from reidlib.geometry import box_to_theta, collapsed, invert, sample, transform_points
 from reidlib.visualize.style import show
 
 BODY, TARGET = "#ffd166", "#118ab2"
@@ -55,11 +55,14 @@ def aligned(images: Tensor, thetas: Mapping[str, Tensor], body: Tensor | None = 
         line[0].text(-0.1, 0.5, name, rotation=90, ha="right", va="center",
                      transform=line[0].transAxes)  # fmt: skip
         if body is not None:
-            boxed = transform_points(invert(theta), corners(box_to_theta(body)))
+            flat = collapsed(theta)  # shows no box
+            there = invert(torch.where(flat[:, None, None], identity, theta))
+            boxed = transform_points(there, corners(box_to_theta(body)))
             nominal = corners(box_to_theta(torch.tensor([NOMINAL])))[0]
-            for axis, box in zip(line, boxed, strict=True):
+            for axis, box, none in zip(line, boxed, flat, strict=True):
                 _outline(axis, nominal, size, TARGET, "--")
-                _outline(axis, box, size, BODY, "-")
+                if not none:
+                    _outline(axis, box, size, BODY, "-")
     if body is not None:
         lines = [
             Line2D([], [], color=BODY, lw=2, label="the body's true box"),

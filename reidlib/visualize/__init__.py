@@ -19,6 +19,7 @@ from reidlib.visualize.pairs import overlap_by_row, partial_triples
 from reidlib.visualize.part_cam import part_cam, part_cams
 from reidlib.visualize.partition import partitioned
 from reidlib.visualize.people import partial_probes, people_grid, statistics, true_boxes
+from reidlib.visualize.probed import probed
 from reidlib.visualize.ranking import nearest_allowed, ranked_lists
 from reidlib.visualize.responses import stripe_responses
 from reidlib.visualize.shares import stripe_shares
@@ -51,6 +52,7 @@ __all__ = [
     "partial_triples",
     "partitioned",
     "people_grid",
+    "probed",
     "ranked_lists",
     "shifting_steps",
     "similarity_cam",

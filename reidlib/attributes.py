@@ -1,8 +1,9 @@
 """How much features tell of small things (SCR, section 2: secondary information), as a number.
 
 SCR argues that partitions keep what attention to the primary information drops: the strap of a
-bag, the shoes, a logo. Embedded people have these as attributes. A linear probe is fitted on some people's images and read
-on other people's: what it finds there lies in the feature itself, in a linear direction.
+bag, the shoes, a logo. Embedded people have these as attributes. A linear probe is fitted on some
+people's images and read on other people's: what it finds there lies in the feature itself, in a
+linear direction.
 """
 
 from __future__ import annotations
@@ -76,6 +77,8 @@ def attribute_probe(
     people of the training side.
     A longer feature tells a linear probe more: to compare like with like choose equal D, or
     ``components``, which keeps so many principal components of the standardised training features.
+    The interval says what other people of ``test`` would give, not other people to fit on: with a
+    few dozen of these a probe that finds nothing may also lie below chance.
 
     Returns a row for each feature and attribute: feature, attribute, accuracy (balanced: the mean
     over values of the share of their images that is right), low, high (bootstrap over the

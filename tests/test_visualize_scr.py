@@ -7,11 +7,15 @@ import torch
 from matplotlib.patches import Polygon
 
 from reidlib import visualize
+from reidlib.compare import compare
 from reidlib.data import ImageBank, load
 from reidlib.errors import ReidError
+from reidlib.evaluate import evaluate
 from reidlib.models import build
 from reidlib.models.scr import SCR
+from reidlib.visualize.paired import query_distances
 from reidlib.visualize.part_cam import part_cam
+from reidlib.visualize.ranking import nearest_allowed
 
 OPTIONS = {"train_ids": 4, "test_ids": 4, "cameras": 2, "images": 2, "distractors": 0, "junk": 0}
 
@@ -133,3 +137,21 @@ def test_architecture_shows_branches_and_their_parts():
         assert texts.count(name) == 1
     assert "1024\ns3: 3 × 1024\nc3: 342 + 341 + 341" in texts
     assert texts.count("max pooling") == 3
+
+
+def test_lists_of_queries_that_only_the_second_model_gets_right():
+    """Fig. 4: what is drawn is what was counted, with the mirror images too."""
+    dataset = load("synthetic", size=(64, 32), **{**OPTIONS, "test_ids": 12})
+    torch.manual_seed(0)
+    models = {"PCB": build("pcb", 4, backbone="tiny", size=(96, 32)), "SCR": scr()}
+    scores = [evaluate(model, dataset, flip=True) for model in models.values()]
+    changes = compare(*scores, "rank1").changes
+    queries = changes["query"][changes["difference"] == 1].tolist()[:3]
+    assert queries
+    for model, right in zip(models.values(), (False, True), strict=True):
+        distance = query_distances(model, dataset, queries, flip=True)
+        nearest = nearest_allowed(distance, dataset, queries).tolist()
+        found = dataset.gallery.pid.iloc[nearest].to_numpy() == dataset.query.pid.iloc[queries]
+        assert (found == right).all()
+    figure = visualize.paired_lists(models, dataset, queries, top=3, flip=True)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["PCB", "SCR"]

@@ -1,4 +1,4 @@
-"""Ranked lists of several models for the same queries, one above the other (VCN Fig. 7)."""
+"""Ranked lists of several models for the same queries (VCN Fig. 7, SCR Fig. 4)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from reidlib.visualize.ranking import allowed_distance, list_tiles
 from reidlib.visualize.style import mosaic, show
 
 
-def query_distances(model: ReIDModel, dataset: Dataset, queries: Sequence[int]) -> Tensor:
-    """Distances [len(queries), G] of some queries to the whole gallery."""
+def query_distances(
+    model: ReIDModel, dataset: Dataset, queries: Sequence[int], flip: bool = False
+) -> Tensor:
+    """Distances [len(queries), G] of some queries to the whole gallery; flip: as ``evaluate``."""
     device = device_of(model)
     banks = [
         ImageBank.from_split(split, model.size, device)
         for split in (dataset.query.iloc[list(queries)], dataset.gallery)
     ]
-    query, gallery = (encode_split(model, bank) for bank in banks)
+    query, gallery = (encode_split(model, bank, flip=flip) for bank in banks)
     with evaluating(model):
         return model.distance(query, gallery).cpu()
 
@@ -33,15 +35,18 @@ def paired_lists(
     queries: Sequence[int],
     top: int = 5,
     captions: Sequence[str] | None = None,
+    flip: bool = False,
 ) -> Figure:
     """One panel a query: for each model a row of the query and its ``top`` nearest gallery images,
     green where the identity is right, red where not.
 
-    queries: positions in ``dataset.query``. What the protocol ignores is left out.
+    queries: positions in ``dataset.query``; those that only the second of two models gets right
+    are in ``compare(first, second, "rank1").changes`` with the difference 1. flip: the evaluation's
+    choice, so that lists and metrics agree. What the protocol ignores is left out.
     """
     rows = {}
     for name, model in models.items():
-        distance = query_distances(model, dataset, queries)
+        distance = query_distances(model, dataset, queries, flip)
         rows[name] = list_tiles(allowed_distance(distance, dataset, queries), dataset, queries, top)
     columns = min(2, len(queries))
     lines = -(-len(queries) // columns)

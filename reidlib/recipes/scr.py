@@ -26,9 +26,10 @@ RECIPE = Recipe(
     gamma=0.1,
 )
 
-# From random weights and in short runs a higher rate than the printed one. `tiny`, 96x48, 200 steps of 32
-# on drawn people, 64 people at test with their mirror images, one seed: rank-1 / mAP 31.5 / 31.6
-# with lr 5e-4, 44.4 / 43.6 with 1e-3. Higher rates and the printed schedule were not tried.
+# From random weights in short runs: a higher rate than the printed one. `tiny`, 96x48, 200 steps
+# of 32 on drawn people, 64 people at test with their mirror images, one seed: rank-1 / mAP
+# 31.5 / 31.6 with lr 5e-4, 44.4 / 43.6 with 1e-3. Higher rates and the printed schedule were not
+# tried.
 SCRATCH = RECIPE.but(
     weights=None,
     lr=1e-3,

@@ -31,7 +31,7 @@ from reidlib.models.base import ReIDModel
 from reidlib.ranking import PROTOCOLS
 from reidlib.single_shot import single_shot_cmc
 from reidlib.types import check_type
-from reidlib.verification import tpr_at_fpr
+from reidlib.verification import roc_curve, tpr_at_fpr
 from reidlib.video import Pooling, Sampling, plan, pool_tracklets
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ __all__ = [
     "evaluate",
     "interval",
     "pool_tracklets",
+    "roc_curve",
     "score",
     "single_shot_cmc",
     "tpr_at_fpr",

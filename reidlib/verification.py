@@ -80,3 +80,28 @@ def tpr_at_fpr(
             "num_different": num_different,
         }
     )
+
+
+def roc_curve(
+    distance: Tensor | Iterable[Tensor],
+    q_pid: Any,
+    g_pid: Any,
+    q_cam: Any = None,
+    g_cam: Any = None,
+    *,
+    lowest: float = 1e-4,
+    points: int = 161,
+    protocol: str = "partial",
+) -> pd.DataFrame:
+    """``tpr_at_fpr`` at ``points`` rates from ``lowest`` to 1, evenly spaced on a logarithmic axis.
+
+    Every point is exact. Below 1 / num_different no wrong pair at all is accepted. Holds all
+    distances of wrong pairs at once. Raises ReidError for a ``lowest`` not in (0, 1).
+    """
+    if not 0 < lowest < 1 or points < 2:
+        raise ReidError(
+            f"lowest is {lowest} and points {points}: they must be in (0, 1) and at least 2"
+        )
+    rates = np.geomspace(lowest, 1.0, points)
+    rates[-1] = 1.0
+    return tpr_at_fpr(distance, q_pid, g_pid, q_cam, g_cam, rates.tolist(), protocol=protocol)

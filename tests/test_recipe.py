@@ -133,6 +133,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "frozen_stn": False,
         "match": "affined",
     },
+    "vggface": {"width": 4096, "dropout": 0.5, "metric": "euclidean", "last_stride": 2},
     "vcn": {
         "use_global": True,
         "use_spatial": True,

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reidlib.errors import ReidError
-from reidlib.evaluate import tpr_at_fpr
+from reidlib.evaluate import roc_curve, tpr_at_fpr
 
 
 def reference(same, different, rate):
@@ -41,6 +41,24 @@ def test_equals_the_definition(seed, num_query, num_gallery, levels):
         assert (different < threshold).mean() <= rate + 1e-9
 
 
+def test_a_roc_curve_is_what_a_loop_over_all_thresholds_finds():
+    rng = np.random.default_rng(3)
+    q_pid, g_pid = rng.integers(1, 5, 9), rng.integers(1, 5, 14)
+    right = q_pid[:, None] == g_pid
+    distance = (rng.random(right.shape) - 0.3 * right).round(2).astype(np.float32)
+    same, different = distance[right], distance[~right]
+    curve = roc_curve(torch.tensor(distance).split(4), q_pid, g_pid, lowest=1e-3, points=40)
+    assert len(curve) == 40
+    assert (curve.fpr.iloc[0], curve.fpr.iloc[-1]) == (pytest.approx(1e-3), 1.0)
+    for rate, tpr in zip(curve.fpr, curve.tpr, strict=True):
+        assert tpr == pytest.approx(reference(same, different, rate), abs=1e-9)
+    assert curve.tpr.is_monotonic_increasing
+    assert curve.tpr.iloc[-1] == 1
+    assert 0 < curve.tpr.iloc[0] < 1
+    ratios = curve.fpr.to_numpy()[1:] / curve.fpr.to_numpy()[:-1]
+    assert ratios == pytest.approx(np.full(39, ratios[0]))
+
+
 def test_camera_filter_and_infinity():
     distance = torch.tensor([[0.1, 0.2, torch.inf, 0.4]])
     g_pid, g_cam = [1, 1, 2, 2], [0, 1, 1, 1]
@@ -52,6 +70,8 @@ def test_camera_filter_and_infinity():
 
 
 def test_bad_input():
+    with pytest.raises(ReidError, match=r"lowest is 0 and points 161: they must be in \(0, 1\)"):
+        roc_curve(torch.zeros(1, 2), [1], [1, 2], lowest=0)
     with pytest.raises(ReidError, match=r"rates in \[0, 1\]"):
         tpr_at_fpr(torch.zeros(1, 2), [1], [1, 2], fpr=[1.5])
     with pytest.raises(ReidError, match="0 pairs of one person"):

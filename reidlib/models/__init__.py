@@ -22,6 +22,7 @@ MODELS: dict[str, tuple[str, str]] = {
     "scr": ("reidlib.models.scr", "SCR"),
     "stnreid": ("reidlib.models.stnreid", "STNReID"),
     "vcn": ("reidlib.models.vcn", "VCN"),
+    "vggface": ("reidlib.models.face", "VGGFace"),
 }
 COMMON = ("num_ids", "backbone", "weights", "size")  # what every model takes
 

@@ -2,7 +2,9 @@
 
 ``resnet50`` is VCN's (O): last stride 1, a 384x128 image gives a 24x8 map. ``resnet50_m`` is its
 (M): stages conv4 and conv5 with dilation 2 and 4 and stride 1, giving 48x16. ``resnet18`` and
-``mobilenet_v2`` come from torchvision too; ``tiny`` is a bottleneck ResNet for CPUs.
+``mobilenet_v2`` come from torchvision too; ``tiny`` is a bottleneck ResNet for CPUs. ``vgg16``
+(for faces) has five blocks, which are the five stages; its last stride is its last max pooling,
+without which a 224x224 image gives 14x14, with it 7x7. ``vgg_tiny`` is a narrow one for CPUs.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import torchvision.models as tv
 from torch import Tensor, nn
 
 from reidlib.errors import ReidError, nearest
+from reidlib.models import vgg
 from reidlib.models.weights import load_weights
 
 STAGES = ("stem", "conv2", "conv3", "conv4", "conv5")
@@ -124,6 +127,17 @@ def _from_mobilenet(net: tv.MobileNetV2, last_stride: int) -> Backbone:
     return Backbone(stages, channels)
 
 
+def _from_vgg(net: vgg.VGG, last_stride: int) -> Backbone:
+    starts = [0, *net.ends[:-1]]
+    stages: dict[str, nn.Module] = {
+        name: net.features[a:b] for name, a, b in zip(STAGES, starts, net.ends, strict=True)
+    }
+    if last_stride == 1:
+        stages["conv5"] = stages["conv5"][:-1]  # type: ignore[index]
+    widths = (block[-1] for block in net.blocks)
+    return Backbone(stages, dict(zip(STAGES, widths, strict=True)))
+
+
 def _resnet50_m() -> nn.Module:
     return tv.resnet50(replace_stride_with_dilation=[False, True, True])
 
@@ -136,6 +150,8 @@ BACKBONES: dict[str, _Build] = {
     "resnet18": (tv.resnet18, _from_resnet, "ResNet18_Weights.IMAGENET1K_V1"),
     "mobilenet_v2": (tv.mobilenet_v2, _from_mobilenet, "MobileNet_V2_Weights.IMAGENET1K_V1"),
     "tiny": (Tiny, _from_resnet, None),
+    "vgg16": (vgg.VGG, _from_vgg, "VGG16_Weights.IMAGENET1K_V1"),
+    "vgg_tiny": (vgg.tiny, _from_vgg, None),
 }
 
 

@@ -22,6 +22,7 @@ from reidlib.visualize.people import partial_probes, people_grid, statistics, tr
 from reidlib.visualize.probed import probed
 from reidlib.visualize.ranking import nearest_allowed, ranked_lists
 from reidlib.visualize.responses import stripe_responses
+from reidlib.visualize.roc import roc_curves
 from reidlib.visualize.shares import stripe_shares
 from reidlib.visualize.shifting import shifting_steps
 from reidlib.visualize.stages import stages
@@ -54,6 +55,7 @@ __all__ = [
     "people_grid",
     "probed",
     "ranked_lists",
+    "roc_curves",
     "shifting_steps",
     "similarity_cam",
     "stages",

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import pandas as pd
+import torch
+from PIL import Image
 
-from reidlib.data import Dataset
+from reidlib.data import Dataset, ImageBank
 from reidlib.data.augment import Side
+from reidlib.data.bank import denormalise
 from reidlib.data.partial import make_partial
 from reidlib.errors import ReidError
+from reidlib.geometry import sample
+from reidlib.models.glrec import placement
 
 IDS = {"partial-reid": 60, "partial-ilids": 119}  # of the originals
 
@@ -47,3 +52,24 @@ def partial_set(
     some = dataset.but(protocol="partial", **tables)
     cut = make_partial(some, ratio=ratio, side=side, seed=seed)
     return cut.but(name=f"{dataset.name}, {len(pids)} people in the manner of {name}")
+
+
+def padded_bank(split: pd.DataFrame, size: tuple[int, int]) -> ImageBank:
+    """The images of ``split`` at ``size`` (H, W), each in its own proportions: as large as fits, in
+    the middle, the mean colour around it (PPCL's row "Pad"; its model is given these).
+
+    For ``evaluate(..., query_bank=...)``. An image's proportions are those of its file, or of what
+    the column ``box`` keeps of it.
+    """
+    bank = ImageBank.from_split(split, size)
+    keep = split["box"] if "box" in split.columns else [(-1.0, -1.0, 1.0, 1.0)] * len(split)
+    half = []
+    for path, (x0, y0, x1, y1) in zip(split["path"], keep, strict=True):
+        with Image.open(path) as image:
+            half.append((image.width * (x1 - x0) / size[1], image.height * (y1 - y0) / size[0]))
+    shape = torch.tensor(half)
+    shape = shape / shape.amax(1, keepdim=True)
+    images = bank.images(slice(0, len(split)))
+    padded = sample(images, placement(torch.cat([-shape, shape], 1)))
+    data = (denormalise(padded) * 255).round().to(torch.uint8)
+    return ImageBank(data, split, bank.device, "device")

@@ -1,5 +1,6 @@
 """Recipes: strict, frozen, with a fingerprint that follows what is learned."""
 
+import dataclasses
 import math
 
 import pytest
@@ -113,7 +114,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "beta": 0.5,
         "temperature": 0.05,
         "correlation": "cosine",
-        "start": "region",
+        "locator_start": "region",
         "coarse": 1,
         "ratio": (0.2, 0.8),
         "smooth": 0.0,
@@ -218,3 +219,9 @@ def test_baseline_recipe_follows_the_weights():
 def test_a_default_that_is_said_is_the_same_recipe():
     assert Recipe().but(margin=0.3, neck=True) == Recipe()
     assert Recipe().but(margin=0.6).but(margin=0.3).canonical() == {}
+
+
+@pytest.mark.parametrize("name", ["glrec", "ppcl"])
+def test_no_option_has_the_name_of_a_field(name):
+    """``but`` could not set it: the field wins."""
+    assert not models.option_names(name) & {f.name for f in dataclasses.fields(Recipe)}

@@ -103,12 +103,16 @@ class GLRec(ReIDModel):
         through, and eta [N] in (0, 1). Below 0.5 the image stays as it is. Zeros (the mean colour)
         lie outside of the placed image."""
         with torch.autocast(images.device.type, enabled=False):  # half precision misses pixels
-            t, logit = self(images)
-            eta = logit.sigmoid()
-            whole = (eta < 0.5).reshape(-1, 1, 1)
-            theta = torch.where(whole, torch.eye(2, 3, device=t.device), placement(self.box(t)))
+            theta, eta = self.gate(*self(images))
             rectified = geometry.sample(images, theta)
-        return torch.where(whole.unsqueeze(3), images, rectified), theta, eta
+        return torch.where((eta < 0.5).reshape(-1, 1, 1, 1), images, rectified), theta, eta
+
+    def gate(self, t: Tensor, logit: Tensor) -> tuple[Tensor, Tensor]:
+        """G: the thetas [N, 2, 3] that place images by t [N, 4], the identity where eta [N] is
+        below 0.5; and eta."""
+        eta = logit.sigmoid()
+        whole = (eta < 0.5).reshape(-1, 1, 1)
+        return torch.where(whole, torch.eye(2, 3, device=t.device), placement(self.box(t))), eta
 
     def make_partial(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Half of the images cut and resized to the full input, and of all the boxes [N, 4] that
@@ -134,7 +138,7 @@ class GLRec(ReIDModel):
 
     def encode(self, images: Tensor) -> Encoding:
         """ "feature" [N, 5]: t and eta; "box" [N, 4]: where ``rectify`` puts the image; "eta"."""
-        t, _ = self(images)
-        _, theta, eta = self.rectify(images)
+        t, logit = self(images)
+        theta, eta = self.gate(t, logit)
         feature = torch.cat([t, eta.unsqueeze(1)], 1)
         return {"feature": feature, "box": placed_box(theta), "eta": eta}

@@ -51,7 +51,7 @@ class PPCL(ReIDModel):
         beta: float = 0.5,
         temperature: float = 0.05,
         correlation: Correlation = "cosine",
-        start: Start = "region",
+        locator_start: Start = "region",
         coarse: int = 1,
         ratio: tuple[float, float] = RATIO,
         smooth: float = 0.0,
@@ -60,10 +60,12 @@ class PPCL(ReIDModel):
         margin: float = 0.3,
     ) -> None:
         """rectify: what is done with partial images: GLRec (its weights come from a run of "glrec"
-        that the recipe starts from), or they are given as they are, "resize"d or, by whoever makes
-        them, "pad"ded. locate: whether there is a CRLoc ("+R" has none). cycle, triplet: the
-        weights lambda_cyc and lambda_tri; 0 leaves a constraint out. alpha, beta: margin and
-        largest overlap of PP-Triplet. temperature, correlation, start, coarse: see ``CRLoc``.
+        that the recipe starts from), or they are given as they are, "resize"d or "pad"ded
+        (``probes.padded_bank`` pads those of a test). locate: whether there is a CRLoc ("+R" has
+        none). cycle, triplet: the weights lambda_cyc and lambda_tri; 0 leaves a constraint out.
+        alpha, beta: margin and largest overlap of PP-Triplet. temperature, correlation,
+        locator_start, coarse: see ``CRLoc``; at the start "region" PP-Cycle is 0, without gradient,
+        and holds the locator there.
         ratio, smooth: GLRec's. neck, label_smoothing: of PPCL+. margin: of L_F's triplet loss."""
         super().__init__()
         if locate and not (cycle or triplet):
@@ -84,7 +86,7 @@ class PPCL(ReIDModel):
             with torch.no_grad():
                 shape = self.reid.backbone.eval()(torch.zeros(1, 3, *size)).shape
             self.reid.backbone.train()
-            self.locator = CRLoc((shape[2], shape[3]), temperature=temperature, start=start,
+            self.locator = CRLoc((shape[2], shape[3]), temperature=temperature, start=locator_start,
                                  correlation=correlation, coarse=coarse)  # fmt: skip
 
     def make_region(self, channels: int) -> RegionMean:

@@ -2,6 +2,7 @@
 
 import copy
 
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,10 @@ from reidlib.losses import batch_hard_triplet
 from reidlib.models import ppcl as module
 from reidlib.models.glrec import cut_boxes
 from reidlib.models.ppcl import PPCL
+from reidlib.paths import root
+from reidlib.recipes import ppcl
+from reidlib.runs import Run
+from reidlib.train import fit
 
 SIZE = (64, 32)
 
@@ -71,7 +76,7 @@ def naive(model: PPCL, query: torch.Tensor, gallery: torch.Tensor) -> torch.Tens
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"neck": True, "coarse": 2}, {"correlation": "printed", "start": "frame"},
+    [{}, {"neck": True, "coarse": 2}, {"correlation": "printed", "locator_start": "frame"},
      {"rectify": "resize"}],
     ids=lambda o: "-".join(o) or "default",
 )  # fmt: skip
@@ -157,7 +162,7 @@ def trained(model: PPCL, batch: Batch) -> tuple[set[str], set[str]]:
 @pytest.mark.parametrize(
     "options",
     [{}, {"cycle": 0.0}, {"triplet": 0.0}, {"locate": False}, {"rectify": "resize", "neck": True},
-     {"rectify": "pad", "start": "frame"}],
+     {"rectify": "pad", "locator_start": "frame"}],
     ids=lambda o: "-".join(o) or "default",
 )  # fmt: skip
 def test_every_parameter_trains_but_the_rectifier(options, batch):
@@ -219,3 +224,48 @@ def test_what_is_taken_over():
 def test_bad_options(options, message):
     with pytest.raises(ReidError, match=message):
         build(**options)
+
+
+def test_the_papers_settings():
+    """Section 4.2; what it leaves open is STNReID's, as DECISIONS says."""
+    recipe, first = ppcl.RECIPE, ppcl.GLREC
+    assert recipe.start == (first,)
+    assert (first.model, first.backbone, recipe.backbone) == ("glrec", "resnet18", "resnet50")
+    for own in (recipe, first):
+        assert (own.size, own.ids_per_batch, own.images_per_id) == ((256, 128), 8, 4)
+        assert (own.optimizer, own.lr, own.epochs, own.milestones) == ("adam", 2e-4, 300, (150.0,))
+        assert own.cropping == 0, "partial images are made in the model"
+    options = models.option_defaults("ppcl") | recipe.options
+    assert (options["cycle"], options["triplet"], options["beta"]) == (10, 1, 0.5)
+
+
+@pytest.mark.parametrize("weights", [None, "imagenet"])
+def test_the_rows_of_table_1a(weights):
+    rows = ppcl.rows(weights)
+    printed = pd.read_csv(root() / "notebooks" / "published" / "ppcl_table1a.csv")["row"].unique()
+    assert [*printed, "PPCL+"] == list(rows)
+    for name in ("Pad", "Resize"):
+        assert rows[name].start == ()
+        assert rows[name].options["locate"] is False
+    located = [name for name, r in rows.items() if r.options.get("locate", True)]
+    assert located == ["+R+L w/ L_pp-triplet", "+R+L w/ L_pp-cycle", "PPCL", "PPCL+"]
+    assert len({r.start for r in rows.values() if r.start}) == 1, "one rectifier for all rows"
+    (first,) = rows["PPCL"].start
+    shared = "smooth"
+    assert first.options.get(shared) == rows["PPCL"].options.get(shared), "what it is trained with"
+    assert (rows["PPCL"] == ppcl.RECIPE) == (weights is not None)
+    assert rows["PPCL+"].erasing == 0.5
+
+
+def test_two_stages_train(tmp_path):
+    """The rectifier by itself, then frozen inside; a profile's tiny backbone serves both."""
+    data = {"train_ids": 6, "test_ids": 4, "cameras": 2, "images": 2, "size": (64, 32)}
+    tiny = {"dataset": "synthetic", "data_options": data, "weights": None, "backbone": "tiny",
+            "size": SIZE, "steps": 2, "ids_per_batch": 2, "images_per_id": 2}  # fmt: skip
+    recipe = ppcl.RECIPE.but(**tiny, start=ppcl.GLREC.but(**tiny))
+    run = fit(recipe, device="cpu", store=tmp_path, progress=False)
+    model, first = run.load_model(), Run.of(recipe.start[0], tmp_path).load_model()
+    for key, value in first.state_dict().items():
+        assert torch.equal(model.rectifier.state_dict()[key], value)
+    assert {"pp_cycle", "pp_triplet", "iou", "accuracy"} <= set(run.history.columns)
+    assert run.metrics.num_valid > 0

@@ -30,7 +30,7 @@ PLUS = RECIPE.but(**TRICKS)
 # - with a blur of 1 pixel 0.60, 84 and 87 %; of 2 pixels 0.57, 85 and 78 %;
 # - without a blur at a rate of 3e-4 0.53, 80 and 89 %; with colour jitter of 0.3 0.59, 78 and 97 %.
 # PPCL after 300 steps of 16 images (a blur of 1 pixel, one seed, 225 probes with 40 to 80 % kept):
-# rank-1 22.7 and mAP 21.1; +R 24.0 and 21.9, which is three probes more. No gain was seen. CRLoc
+# rank-1 14.2 and mAP 14.0 for Resize, 24.0 and 21.9 for +R, 22.7 and 21.1 for PPCL. The locator
 # stayed where it starts, at GLRec's box: IoU 0.63 with the true region of the same person (the
 # whole frame has 0.50). Started at the whole frame it had 0.41 after 60 steps.
 SHORT: Mapping[str, object] = {"schedule": "cosine", "warmup": 15.0, "lr": 1e-3}  # of 300 epochs

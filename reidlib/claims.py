@@ -111,18 +111,22 @@ def between(
     pairs: Sequence[tuple[str, str, str, str]],
     metric: str = "mAP",
     evaluate: Mapping[str, Any] | None = None,
+    train_on: Mapping[str, Any] | None = None,
 ) -> list[Claim]:
     """Claims that one row of a printed table is better, or worse, than another.
 
     pairs: (sentence, where it stands, the row before, the row after); those whose rows are not
     among ``rows`` are left out. The sign that must be found is that of the printed difference.
+    train_on: another dataset than the profile's (``Report.domain``).
     """
     printed = published.values(name, dataset)
     found = []
     for claim, where, before, after in pairs:
         if before in rows and after in rows:
             said = printed[after, metric] - printed[before, metric]
-            gain = report.gain(rows[before], rows[after], metric, evaluate=evaluate)
+            gain = report.gain(
+                rows[before], rows[after], metric, evaluate=evaluate, train_on=train_on
+            )
             found.append(gained(claim, where, gain, said, 1 if said >= 0 else -1))
     return found
 

@@ -271,9 +271,11 @@ class Report:
         *,
         evaluate: Mapping[str, Any] | None = None,
         dataset: Dataset | None = None,
+        train_on: Mapping[str, Any] | None = None,
     ) -> Comparison:
         """What a metric gains from one recipe to another, over all seeds, paired by query."""
-        _, scores = self._scores({"before": before, "after": after}, evaluate, dataset)
+        rows = {"before": before, "after": after}
+        _, scores = self._scores(rows, evaluate, dataset, train_on)
         return compare(scores["before"], scores["after"], metric)
 
     def _scores(

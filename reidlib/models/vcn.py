@@ -65,21 +65,21 @@ class VCN(ReIDModel):
         ranked: bool = True,
         alpha: float = 0.5,
         beta: float = 0.5,
-        gamma: float = 1e-7,
+        gamma_: float = 1e-7,
         label_smoothing: float = 0.1,
         match: Literal["fusion", "global", "spatial"] = "fusion",
         before_norm: bool = False,
     ) -> None:
         """use_global, use_spatial: which branches there are. stn, stn_start, spatial: see
         ``stn.Transformer`` and ``spatial.SpatialHead``. kernels: K. eps_max: bound of the
-        detector's error. ranked: whether there is a ranked list loss. alpha, beta, gamma: weights
-        of Eq. 8 (gamma as printed). match: the feature that is compared; before_norm: the spatial
-        one without its batch norm."""
+        detector's error. ranked: whether there is a ranked list loss. alpha, beta, gamma_: weights
+        of Eq. 8, as printed (``Recipe.gamma`` is the schedule's). match: the feature that is
+        compared; before_norm: the spatial one without its batch norm."""
         super().__init__()
         if not (use_global or use_spatial):
             raise ReidError("vcn: use_global and use_spatial are both false: no branch is left")
         self.size, self.ranked, self.label_smoothing = size, ranked, label_smoothing
-        self.alpha, self.beta, self.gamma = alpha, beta, gamma
+        self.alpha, self.beta, self.gamma = alpha, beta, gamma_
         both = use_global and use_spatial
         self.match = match if both else "global" if use_global else "spatial"
         self.before_norm = before_norm

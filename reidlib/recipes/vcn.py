@@ -28,10 +28,15 @@ RECIPE = Recipe(
 )
 
 # Without ImageNet weights and in short runs the printed schedule has lost nine tenths of its rate
-# before anything is learned: as for the baseline (see ``recipes.baseline.SCRATCH``).
+# before anything is learned: as for the baseline (see ``recipes.baseline.SCRATCH``). The spatial
+# feature has 6,144 values with `tiny`: a classifier that learns it at the full rate moves each
+# logit so far in a step that the backbone learns nothing. 450 steps of 32 on drawn people, one
+# seed, mAP of baseline / full: 74.4 / 32.3 (three seeds) with lr 1.5e-3 and head_lr 1, 78.8 / 79.0
+# with 0.15, 77.5 / 82.4 with 3e-3 and 0.05.
 SCRATCH = RECIPE.but(
     weights=None,
-    lr=1.5e-3,
+    lr=3e-3,
+    head_lr=0.05,  # the classifiers'
     schedule="cosine",  # no plateau to wait for in a short run
     warmup=15,
     erasing=0.0,  # underfits short runs

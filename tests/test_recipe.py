@@ -221,13 +221,7 @@ def test_a_default_that_is_said_is_the_same_recipe():
     assert Recipe().but(margin=0.6).but(margin=0.3).canonical() == {}
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("name", ["glrec", "ppcl"])
-def test_no_option_has_the_name_of_a_field(name):
-    """``but`` could not set it: the field wins."""
-=======
 @pytest.mark.parametrize("name", models.MODELS)
 def test_no_option_of_a_model_is_named_like_a_field(name: str) -> None:
     # Recipe.but takes both by name, and the field would win in silence
->>>>>>> c53adea (VCN's classifiers train at a twentieth of the rate: its features then learn; no option is named like a field)
     assert not models.option_names(name) & {f.name for f in dataclasses.fields(Recipe)}

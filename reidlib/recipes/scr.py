@@ -26,16 +26,9 @@ RECIPE = Recipe(
     gamma=0.1,
 )
 
-<<<<<<< HEAD
-# From random weights in short runs: a higher rate than the printed one. `tiny`, 96x48, 200 steps
-# of 32 on drawn people, 64 people at test with their mirror images, one seed: rank-1 / mAP
-# 31.5 / 31.6 with lr 5e-4, 44.4 / 43.6 with 1e-3. Higher rates and the printed schedule were not
-# tried.
-=======
 # From random weights and in short runs a higher rate than the printed one. `tiny`, 96x48, 150
 # steps of 32 on drawn people, 128 at test with their mirror images, one seed, mAP of p1 / all
 # branches: 33.1 / 41.1 with lr 1e-3, 56.4 / 57.4 with 3e-3, 53.2 / 52.7 with head_lr 0.15 too.
->>>>>>> c53adea (VCN's classifiers train at a twentieth of the rate: its features then learn; no option is named like a field)
 SCRATCH = RECIPE.but(
     weights=None,
     lr=3e-3,

@@ -121,6 +121,9 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "neck": False,
         "label_smoothing": 0.0,
         "margin": 0.3,
+        "pool": "mean",
+        "width": 4096,
+        "metric": "cosine",
     },
     "stnreid": {
         "pretrained": True,

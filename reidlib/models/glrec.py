@@ -56,7 +56,7 @@ def check_ratio(ratio: tuple[float, ...]) -> tuple[float, float]:
 
 
 class GLRec(ReIDModel):
-    """[t; eta] = R(x): a ResNet-18 (``tiny`` where the backbone is ``tiny``), mean, 5 outputs.
+    """[t; eta] = R(x): a ResNet-18 (``tiny`` where the backbone is a tiny one), mean, 5 outputs.
 
     t = (scale x, scale y, shift x, shift y) takes a point of the image to its place in the frame.
     It starts at the identity and at a gate that says "whole".
@@ -74,14 +74,14 @@ class GLRec(ReIDModel):
         ratio: tuple[float, float] = RATIO,
         smooth: float = 0.0,
     ) -> None:
-        """num_ids: not used. backbone: any but ``tiny`` stands for ResNet-18, so that one profile
+        """num_ids: not used. backbone: any but a tiny one stands for ResNet-18, so that one profile
         serves rectifier and ReID network; of ``weights`` it takes "imagenet" only. ratio: the share
         that remains in the partial images of training. smooth: standard deviation, in pixels, of a
         blur of what the network sees; 0 is the paper's. A cut that training enlarges is less sharp
         than a whole image: without a blur the gate learns that, and a test's cuts may be sharp."""
         super().__init__()
         self.size, self.ratio, self.smooth = size, check_ratio(ratio), smooth
-        network = "tiny" if backbone == "tiny" else "resnet18"
+        network = "tiny" if backbone in ("tiny", "vgg_tiny") else "resnet18"
         own = weights if weights == "imagenet" or network == backbone else None
         self.backbone = build_backbone(network, own, last_stride=2)
         self.fc = init_classifier(nn.Linear(self.backbone.out_channels, 5))

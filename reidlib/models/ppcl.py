@@ -7,22 +7,24 @@ image, the region that corresponds. CRLoc learns without part labels, from two c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from reidlib import geometry
 from reidlib.correspondence import cycle_error, negative_regions, part_triplet
 from reidlib.data.batches import Batch
 from reidlib.errors import ReidError
 from reidlib.losses import batch_hard_triplet
-from reidlib.models.base import Encoding, ReIDModel, accuracy
+from reidlib.models.base import Encoding, ReIDModel, accuracy, init_classifier
 from reidlib.models.baseline import Baseline
 from reidlib.models.crloc import Correlation, CRLoc, Start
+from reidlib.models.face import GlobalDepthwise, Metric, map_shape, metric_distance
 from reidlib.models.glrec import RATIO, GLRec, check_ratio, cut_boxes, placed_box, placement
 from reidlib.models.region import RegionMean, frame
+from reidlib.models.region_depthwise import RegionDepthwise
 
 Rectify = Literal["glrec", "resize", "pad"]
 GALLERY = 64  # maps that are matched with all queries at once
@@ -58,6 +60,9 @@ class PPCL(ReIDModel):
         neck: bool = False,
         label_smoothing: float = 0.0,
         margin: float = 0.3,
+        pool: Literal["mean", "depthwise"] = "mean",
+        width: int = 4096,
+        metric: Metric = "cosine",
     ) -> None:
         """rectify: what is done with partial images: GLRec (its weights come from a run of "glrec"
         that the recipe starts from), or they are given as they are, "resize"d or "pad"ded
@@ -66,8 +71,16 @@ class PPCL(ReIDModel):
         alpha, beta: margin and largest overlap of PP-Triplet. temperature, correlation,
         locator_start, coarse: see ``CRLoc``; at the start "region" PP-Cycle is 0, without gradient,
         and holds the locator there.
-        ratio, smooth: GLRec's. neck, label_smoothing: of PPCL+. margin: of L_F's triplet loss."""
+        ratio, smooth: GLRec's. neck, label_smoothing: of PPCL+. margin: of L_F's triplet loss.
+        pool: how a map or a region is read; on faces by a global depthwise convolution to ``width``
+        values (section 5.2), compared by the ``metric`` "euclidean"."""
         super().__init__()
+        if pool == "mean" and metric != "cosine":
+            raise ReidError(f'ppcl: metric is "{metric}": a mean is compared by "cosine", set pool '
+                            'to "depthwise"')  # fmt: skip
+        if pool == "depthwise" and neck:
+            raise ReidError("ppcl: with pool depthwise the descriptor ends in a batch norm: set "
+                            "neck to false")  # fmt: skip
         if locate and not (cycle or triplet):
             raise ReidError("ppcl: cycle and triplet are both 0: the locator would learn nothing, "
                             "set locate to false")  # fmt: skip
@@ -75,6 +88,11 @@ class PPCL(ReIDModel):
         self.cycle, self.triplet, self.alpha, self.beta = cycle, triplet, alpha, beta
         self.reid = Baseline(num_ids, backbone=backbone, weights=weights, size=size, neck=neck,
                              label_smoothing=label_smoothing, margin=margin)  # fmt: skip
+        self.metric = metric
+        shape = map_shape(self.reid.backbone, size)
+        if pool == "depthwise":
+            self.reid.pool = GlobalDepthwise(self.reid.backbone.out_channels, shape, width)
+            self.reid.classifier = init_classifier(nn.Linear(width, num_ids, bias=False))
         self.rectifier = None
         if rectify == "glrec":
             self.rectifier = GLRec(backbone=backbone, size=size, ratio=ratio, smooth=smooth)
@@ -83,14 +101,18 @@ class PPCL(ReIDModel):
         self.region = self.make_region(self.reid.backbone.out_channels)
         self.locator = None
         if locate:
-            with torch.no_grad():
-                shape = self.reid.backbone.eval()(torch.zeros(1, 3, *size)).shape
-            self.reid.backbone.train()
-            self.locator = CRLoc((shape[2], shape[3]), temperature=temperature, start=locator_start,
+            self.locator = CRLoc(shape, temperature=temperature, start=locator_start,
                                  correlation=correlation, coarse=coarse)  # fmt: skip
 
-    def make_region(self, channels: int) -> RegionMean:
+    @classmethod
+    def test_options(cls, options: Mapping[str, Any]) -> set[str]:
+        return {"metric"}
+
+    def make_region(self, channels: int) -> RegionMean | RegionDepthwise:
         """How a region of a map with so many channels is read."""
+        pool = self.reid.pool
+        if isinstance(pool, GlobalDepthwise):
+            return RegionDepthwise(pool, self.metric)
         return RegionMean(channels)
 
     def train(self, mode: bool = True) -> PPCL:
@@ -179,10 +201,11 @@ class PPCL(ReIDModel):
         return {"feature": feature, "maps": maps, "box": box, "region": region}
 
     def distance(self, query: Encoding, gallery: Encoding) -> Tensor:
-        """1 - cosine [Q, G] between the query's region and the one CRLoc finds in each gallery map;
-        without a locator, of the whole images. In blocks of gallery maps and queries."""
+        """1 - cosine [Q, G] (or the Euclidean distance) between the query's region and the one
+        CRLoc finds in each gallery map; without a locator, of the whole images. In blocks of
+        gallery maps and queries."""
         if self.locator is None:
-            return super().distance(query, gallery)
+            return metric_distance(query["feature"], gallery["feature"], self.metric)
         wanted, cells = query["region"], self.locator.cells
         out = wanted.new_empty(len(wanted), len(gallery["region"]))
         for g in range(0, out.shape[1], GALLERY):

@@ -153,6 +153,9 @@ class PPCL(ReIDModel):
         rectified, region = self.rectify_cut(x, true)  # Eq. 2
         maps = self.reid.backbone(torch.cat([rectified, x]))  # Eq. 3; y is x in another order
         feature = self.reid.pool(maps).flatten(1)
+        if self.locator is not None:  # as the test reads them: of a partial image its region alone
+            partial = self.region(maps[: len(x)].float(), region)
+            feature = torch.cat([partial, feature[len(x) :].to(partial.dtype)])
         logits = self.reid.classifier(self.reid.neck(feature)).float()
         label = label.repeat(2)
         smoothing = self.reid.label_smoothing

@@ -133,7 +133,8 @@ def test_the_loss_is_algorithm_1(cycle, triplet, batch):
     partial = geometry.sample(x, geometry.box_to_theta(cut_boxes(8)))
     rectified, region = twin.rectify(partial)
     maps = twin.reid.backbone(torch.cat([rectified, x]))
-    feature, label = maps.mean((2, 3)), batch.label.repeat(2)
+    own = geometry.sample(maps[:8], geometry.box_to_theta(region))  # of a partial image its region
+    feature, label = torch.cat([own, maps[8:]]).mean((2, 3)), batch.label.repeat(2)
     l_f = F.cross_entropy(twin.reid.classifier(feature), label, label_smoothing=0.1)
     l_f = l_f + batch_hard_triplet(feature, label, 0.3)
     h_r, h_x = maps.chunk(2)

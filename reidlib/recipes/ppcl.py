@@ -33,9 +33,9 @@ PLUS = RECIPE.but(**TRICKS)
 # - without a neck the identity loss stays at chance: 24.0 / 22.7 for +R, 28.9 / 24.3 with CRLoc;
 # - with a neck and lr 3e-3 56.0 / 51.8 for +R, 53.3 / 49.1 for PPCL (50.7 / 45.0 if the losses of
 #   F read whole maps of partial images, too).
-# PP-Cycle, ten times PP-Triplet, holds a locator that starts at GLRec's region there: IoU 0.638 with
-# the true region of the same person, GLRec's 0.637, the whole frame's 0.504. Started at the whole
-# frame the cycle closes (0.02) over wrong regions: 0.38, and 48.9 / 44.1.
+# PP-Cycle, ten times PP-Triplet, holds a locator that starts at GLRec's region there: IoU 0.638
+# with the true region of the same person, GLRec's 0.637, the whole frame's 0.504. Started at the
+# whole frame the cycle closes (0.02) over wrong regions: 0.38, and 48.9 / 44.1.
 SHORT: Mapping[str, object] = {
     "schedule": "cosine",
     "warmup": 15.0,  # of 300 epochs

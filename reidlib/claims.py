@@ -11,6 +11,7 @@ import pandas as pd
 
 from reidlib import published
 from reidlib.compare import Comparison, compare
+from reidlib.data import Dataset
 from reidlib.metrics import Metrics
 from reidlib.recipe import Recipe
 from reidlib.report import Report
@@ -43,6 +44,26 @@ def smaller(claim: str, where: str, before: float, after: float, unit: str = "")
     """A claim that a number becomes smaller, without an interval."""
     text = f"{before:.1f} -> {after:.1f} {unit}".strip()
     return Claim(claim, where, "", text, "holds" if after < before else "does not hold")
+
+
+def reached(
+    claim: str, where: str, printed: float, measured: float, unit: str = "", digits: int = 1
+) -> Claim:
+    """A claim that a number is at least so large: holds if ours is, in the printed digits."""
+    holds = round(measured, digits) >= round(printed, digits)
+    said, found = (f"{value:.{digits}f} {unit}".strip() for value in (printed, measured))
+    return Claim(claim, where, said, found, "holds" if holds else "does not hold")
+
+
+def loses_less(claim: str, where: str, gain: Comparison, points: float) -> Claim:
+    """A claim that a metric falls by less than so many points: holds if even the lower end of the
+    95 % interval over queries does."""
+    low, high = 100 * gain.low, 100 * gain.high
+    verdict: Verdict = (
+        "holds" if low > -points else "does not hold" if high < -points else "within chance"
+    )
+    text = f"{100 * gain.difference:+.1f} [{low:+.1f}, {high:+.1f}] {gain.metric}"
+    return Claim(claim, where, f"less than {points:g}", text, verdict)
 
 
 def gained(
@@ -112,12 +133,13 @@ def between(
     metric: str = "mAP",
     evaluate: Mapping[str, Any] | None = None,
     train_on: Mapping[str, Any] | None = None,
+    on: Dataset | None = None,
 ) -> list[Claim]:
     """Claims that one row of a printed table is better, or worse, than another.
 
     pairs: (sentence, where it stands, the row before, the row after); those whose rows are not
     among ``rows`` are left out. The sign that must be found is that of the printed difference.
-    train_on: another dataset than the profile's (``Report.domain``).
+    train_on: another dataset than the profile's (``Report.domain``); on: another one to test on.
     """
     printed = published.values(name, dataset)
     found = []
@@ -125,7 +147,7 @@ def between(
         if before in rows and after in rows:
             said = printed[after, metric] - printed[before, metric]
             gain = report.gain(
-                rows[before], rows[after], metric, evaluate=evaluate, train_on=train_on
+                rows[before], rows[after], metric, evaluate=evaluate, train_on=train_on, dataset=on
             )
             found.append(gained(claim, where, gain, said, 1 if said >= 0 else -1))
     return found

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from reidlib.claims import Claim, Verdict
-from reidlib.encode import device_of, evaluating
-from reidlib.models import ReIDModel
+from reidlib.data import ImageBank
+from reidlib.encode import device_of, distance_blocks, encode_split, evaluating
+from reidlib.models import Encoding, ReIDModel
 from reidlib.models.localization import Localization
 from reidlib.models.stnreid import STNReID
 from reidlib.paths import root
@@ -88,6 +89,29 @@ def pair_costs(models: Mapping[str, ReIDModel], query: Tensor, gallery: Tensor) 
                       "s / 1,000 pairs, in a batch": 1000 * together / pairs,
                       "s / 1,000 pairs, one by one": 1000 * alone})  # fmt: skip
     return pd.DataFrame(lines)
+
+
+def whole_test_seconds(
+    models: Mapping[str, ReIDModel], query: ImageBank, gallery: ImageBank
+) -> pd.DataFrame:
+    """Seconds of a whole test: every image of both banks encoded, all distances computed.
+
+    Columns: row, encoding, matching, seconds (their sum), times (the seconds of the first row).
+    The shorter of two rounds each, after a first.
+    """
+    lines = []
+    for row, model in models.items():
+        device = device_of(model)
+
+        def encode(m: ReIDModel = model, on: torch.device = device) -> list[Encoding]:
+            return [encode_split(m, bank, device=on) for bank in (query, gallery)]
+
+        one, many = encode()
+        images = _seconds(lambda: encode()[1]["feature"])
+        pairs = _seconds(lambda m=model, a=one, b=many: torch.cat([*distance_blocks(m, a, b)]))  # type: ignore[misc]
+        lines.append({"row": row, "encoding": images, "matching": pairs, "seconds": images + pairs})
+    table = pd.DataFrame(lines)
+    return table.assign(times=table["seconds"] / table["seconds"][0])
 
 
 def fewer_seconds(claim: str, where: str, slow: float, fast: float) -> Claim:

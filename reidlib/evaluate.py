@@ -72,6 +72,7 @@ def evaluate(
     frame_norm: bool = False,
     frame_seed: int = 0,
     swap: bool = False,
+    pad: bool = False,
     max_rank: int = 50,
     amp: bool = False,
     compile: str | None = None,
@@ -86,9 +87,10 @@ def evaluate(
     ``score``, or "tracklet" (one encoding per tracklet, then as "market1501"); default: the
     dataset's. ``frames``, ``sampling``, ``groups``, ``frame_norm``, ``frame_seed``: how the frames
     of a tracklet become its encoding (``video.Pooling``); by default the mean over all of them.
-    ``swap``: query and gallery change places. ``query_bank``, ``gallery_bank``: the images of the
-    dataset's splits at ``model.size``, which saves decoding them again. Junk is not encoded, nor
-    are frames that are not sampled.
+    ``swap``: query and gallery change places. ``pad``: query images keep their proportions, in the
+    middle of the mean colour (``probes.padded_bank``), instead of filling the size.
+    ``query_bank``, ``gallery_bank``: the images of the dataset's splits at ``model.size``, which
+    saves decoding them again. Junk is not encoded, nor are frames that are not sampled.
     """
     protocol = protocol or dataset.protocol
     if protocol not in (known := (*PROTOCOLS, "tracklet")):
@@ -123,7 +125,12 @@ def evaluate(
             from reidlib.data.bank import ImageBank
 
             where = device if device is not None else device_of(model)
-            bank = ImageBank.from_split(table, model.size, where)
+            if pad and not sides:
+                from reidlib.probes import padded_bank
+
+                bank = padded_bank(table, model.size)
+            else:
+                bank = ImageBank.from_split(table, model.size, where)
             rows = torch.arange(len(table)) if planned else None
         encode = partial(
             encode_split, model, bank, flip=flip, batch_size=batch_size, device=device, amp=amp,

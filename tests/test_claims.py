@@ -47,6 +47,21 @@ def test_a_number_that_becomes_smaller():
     assert claims.smaller("more even", "III-C", 17.5, 17.5).verdict == "does not hold"
 
 
+def test_a_number_that_is_reached():
+    assert claims.reached("gate", "4.3", 94.3, 94.26, "%").verdict == "holds"
+    short = claims.reached("gate", "4.3", 94.3, 90.0, "%")
+    assert (short.verdict, short.measured) == ("does not hold", "90.0 %")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(-0.009, 0.01, "holds"), (-0.02, 0.01, "within chance"), (-0.03, -0.02, "does not hold")],
+)
+def test_a_loss_of_less_than_some_points(low, high, verdict):
+    claim = claims.loses_less("does not harm", "4.4", gain(low, high), 1.0)
+    assert (claim.verdict, claim.printed) == (verdict, "less than 1")
+
+
 def test_differences_of_the_text_whose_rows_are_there(monkeypatch):
     asked = []
 
@@ -70,8 +85,11 @@ def test_differences_of_the_text_whose_rows_are_there(monkeypatch):
 
 
 def test_between_expects_the_printed_sign():
+    asked = []
+
     class Report:
-        def gain(self, before, after, metric, evaluate):
+        def gain(self, before, after, metric, evaluate, train_on, dataset):
+            asked.append(dataset)
             return gain(-0.03, -0.02)
 
     full = vcn.RECIPE
@@ -85,7 +103,8 @@ def test_between_expects_the_printed_sign():
         ("worse", "4.4", "f_g w/o f_s (Baseline)", "Baseline+STN+VCN"),
         ("not trained here", "4.4", "f_s w/o f_g", "Baseline+VCN"),
     ]
-    found = claims.between(Report(), "vcn_table3", "market1501", rows, pairs)
+    found = claims.between(Report(), "vcn_table3", "market1501", rows, pairs, on="another")
+    assert asked == ["another"] * 2
     assert [(c.claim, c.printed, c.verdict) for c in found] == [
         ("better", "+1.7 mAP", "does not hold"),
         ("worse", "-22.9 mAP", "holds"),

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from reidlib import costs, models
+from reidlib.data import ImageBank, load
 
 SIZE = (64, 32)
 
@@ -45,3 +46,12 @@ def test_table_1_shows_what_is_printed():
     assert list(table["output"])[:4] == ["32x16x16", "16x8x16", "8x4x32", "4x2x32"]
     assert table["output printed"].iloc[0] == "128x64x16"
     assert table["biases"].tolist()[-1] == 6
+
+
+def test_seconds_of_a_whole_test():
+    split = load("synthetic", train_ids=2, test_ids=2, cameras=2, images=2, size=SIZE).query
+    bank = ImageBank.from_split(split, SIZE)
+    table = costs.whole_test_seconds({"a": build("baseline"), "b": build("ppcl")}, bank, bank)
+    assert table["row"].tolist() == ["a", "b"]
+    assert (table[["encoding", "matching"]] > 0).all().all()
+    assert table["times"][1] == pytest.approx(table["seconds"][1] / table["seconds"][0])

@@ -7,8 +7,11 @@ import torch
 
 matplotlib.use("Agg")
 
+from reidlib import models
+from reidlib.data import load
 from reidlib.errors import ReidError
 from reidlib.evaluate import roc_curve
+from reidlib.roc import roc
 from reidlib.visualize import roc_curves
 
 
@@ -33,3 +36,14 @@ def test_roc_curves():
 def test_nothing_to_draw():
     with pytest.raises(ReidError, match="no curve"):
         roc_curves({})
+
+
+def test_the_curve_of_a_model_on_a_test_set():
+    dataset = load("synthetic-faces", train_ids=2, test_ids=4, images=3, size=(32, 32))
+    torch.manual_seed(0)
+    model = models.build("vggface", 2, backbone="vgg_tiny", size=(32, 32), width=8)
+    curve = roc(model, dataset, points=9)
+    assert len(curve) == 9
+    assert curve.tpr.iloc[-1] == 1
+    pairs = len(dataset.query) * len(dataset.gallery)
+    assert (curve.num_same + curve.num_different == pairs).all()

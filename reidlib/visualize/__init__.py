@@ -12,8 +12,11 @@ from reidlib.visualize.convolutions import convolutions, vertical_kernels
 from reidlib.visualize.correction import correction
 from reidlib.visualize.curves import cmc_curves, metrics_table, time_shares, training_curves
 from reidlib.visualize.footprint import footprints
+from reidlib.visualize.grids import beside
 from reidlib.visualize.heat import heat_maps
 from reidlib.visualize.lineage import lineage
+from reidlib.visualize.located import constraints, located
+from reidlib.visualize.overlap_bars import cycle_overlaps, region_overlaps
 from reidlib.visualize.paired import paired_lists
 from reidlib.visualize.pairs import overlap_by_row, partial_triples
 from reidlib.visualize.part_cam import part_cam, part_cams
@@ -36,12 +39,16 @@ __all__ = [
     "affined_grid",
     "aligned",
     "architecture",
+    "beside",
     "cmc_curves",
+    "constraints",
     "convolutions",
     "correction",
+    "cycle_overlaps",
     "footprints",
     "heat_maps",
     "lineage",
+    "located",
     "match_cam",
     "metrics_table",
     "nearest_allowed",
@@ -55,6 +62,7 @@ __all__ = [
     "people_grid",
     "probed",
     "ranked_lists",
+    "region_overlaps",
     "roc_curves",
     "shifting_steps",
     "similarity_cam",

@@ -73,15 +73,19 @@ def statistics(dataset: Dataset) -> Figure:
     return figure
 
 
-def partial_probes(dataset: Dataset, n: int = 8) -> Figure:
-    """Partial probes: the image with the kept box marked (above), and what a model is given."""
+def partial_probes(dataset: Dataset, n: int = 8, tile: tuple[int, int] = TILE) -> Figure:
+    """Partial probes: the image with the kept box marked (above), and what a model is given.
+
+    tile: (H, W) that an image is shown at, such as a square for faces.
+    """
     table = _spread(dataset.query, n)
     n = len(table)
-    figure, axes = plt.subplots(2, n, figsize=(n * 1.1, 4.6), layout="constrained", squeeze=False)
+    high = 2.3 * tile[0] / tile[1]
+    figure, axes = plt.subplots(2, n, figsize=(n * 1.1, high), layout="constrained", squeeze=False)
     for column, (path, box) in enumerate(zip(table.path, _boxes(table), strict=True)):
-        show(axes[0, column], decode(path, TILE))
-        axes[0, column].add_patch(_outline(box, "#ffd166"))
-        show(axes[1, column], decode(path, TILE, box))
+        show(axes[0, column], decode(path, tile))
+        axes[0, column].add_patch(_outline(box, "#ffd166", tile))
+        show(axes[1, column], decode(path, tile, box))
     axes[0, 0].set_title("kept")
     axes[1, 0].set_title("given")
     return figure
@@ -109,9 +113,11 @@ def _spread(table: pd.DataFrame, n: int) -> pd.DataFrame:
     return table.iloc[:: max(1, len(table) // n)][:n]
 
 
-def _outline(box: tuple[float, float, float, float], colour: str) -> Rectangle:
-    """A box in [-1, 1] as a rectangle over an image of TILE's size, cut at the image's edge."""
-    height, width = TILE
+def _outline(
+    box: tuple[float, float, float, float], colour: str, tile: tuple[int, int] = TILE
+) -> Rectangle:
+    """A box in [-1, 1] as a rectangle over an image of ``tile``'s size, cut at the image's edge."""
+    height, width = tile
     x0, y0, x1, y1 = np.clip(box, -1, 1)
     corner = ((x0 + 1) * width / 2 - 0.5, (y0 + 1) * height / 2 - 0.5)
     size = ((x1 - x0) * width / 2, (y1 - y0) * height / 2)

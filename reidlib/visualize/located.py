@@ -1,0 +1,125 @@
+"""What PPCL's two modules do to images (PPCL, Figs. 1, 4, 6 and 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from reidlib.correspondence import negative_regions
+from reidlib.data.bank import denormalise
+from reidlib.encode import evaluating
+from reidlib.models.ppcl import PPCL
+from reidlib.visualize.style import show
+
+BLUE, RED, GREEN = "#1f6fd6", "#d1352b", "#2a9d4a"
+TILE = 1.15  # inches of width
+
+
+def located(
+    model: PPCL,
+    partial: Tensor,
+    references: Tensor,
+    true: Tensor | None = None,
+    captions: Sequence[str] = (),
+    names: Sequence[str] = (),
+) -> Figure:
+    """Figs. 6 and 7: a probe a row: the partial image, as it is rectified, and its references.
+
+    partial [P, 3, H, W], references [P, R, 3, H, W] normalised. On every reference GLRec's box
+    (blue), the same on all of them, and the region that CRLoc finds in it (red). true [P, 4]: what
+    the first reference shows of the partial image (green). captions: a probe's; names: a
+    reference's.
+    """
+    rows, columns = references.shape[:2]
+    with evaluating(model):
+        rectified, box = model.rectify(partial)
+        query = model.encode(partial)
+        found = [model.regions(query, model.encode(references[:, r])) for r in range(columns)]
+    figure, axes = _grid(rows, columns + 2, partial)
+    for p in range(rows):
+        _image(axes[p, 0], partial[p])
+        _image(axes[p, 1], rectified[p])
+        for r in range(columns):
+            _image(axes[p, r + 2], references[p, r])
+            if true is not None and r == 0:
+                _box(axes[p, 2], true[p], partial, GREEN, "--")
+            _box(axes[p, r + 2], box[p], partial, BLUE)
+            _box(axes[p, r + 2], found[r][p], partial, RED)
+        if captions:
+            _side(axes[p, 0], captions[p])
+    _titles(axes[0], ["partial", "rectified", *(names or [""] * columns)])
+    lines = {"GLRec": BLUE, "CRLoc": RED} | ({"true region": GREEN} if true is not None else {})
+    _legend(figure, lines)
+    return figure
+
+
+def constraints(model: PPCL, images: Tensor, partial: Tensor, other: Tensor) -> Figure:
+    """Figs. 1 and 4: what one training step looks at, a triple of images [N, 3, H, W] a row.
+
+    The whole image x and what was cut of it; the rectified cut with its region, PP-Triplet's anchor
+    (blue); y with the region found in it, the positive one (green), and a negative one of its size
+    (red); the way back to x, PP-Cycle: where the region came from (blue) and where it returns to
+    (green, dashed).
+    """
+    with evaluating(model), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        rectified, box = model.rectify(partial)
+        query, y, x = (model.encode(some) for some in (partial, other, images))
+        there = model.regions(query, y)
+        back = model.regions({**y, "box": there}, x)
+        negative = negative_regions(there)
+    figure, axes = _grid(len(images), 5, images)
+    for n in range(len(images)):
+        for axis, image in zip(axes[n], (images, partial, rectified, other, images), strict=True):
+            _image(axis, image[n])
+        _box(axes[n, 2], box[n], images, BLUE)
+        _box(axes[n, 3], there[n], images, GREEN)
+        _box(axes[n, 3], negative[n], images, RED)
+        _box(axes[n, 4], box[n], images, BLUE)
+        _box(axes[n, 4], back[n], images, GREEN, "--")
+    _titles(axes[0], ["x", "partial", "rectified", "y", "back in x"])
+    _legend(figure, {"anchor": BLUE, "found: positive": GREEN, "negative": RED})
+    return figure
+
+
+def _grid(rows: int, columns: int, images: Tensor) -> tuple[Figure, np.ndarray]:
+    height, width = images.shape[-2:]
+    size = (TILE * columns + 0.3, TILE * height / width * rows + 0.6)
+    return plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+
+
+def _image(axis: Axes, image: Tensor) -> None:
+    show(axis, denormalise(image.cpu()).clamp(0, 1).permute(1, 2, 0).numpy())
+
+
+def _box(axis: Axes, box: Tensor, images: Tensor, colour: str, style: str = "-") -> None:
+    """A box in [-1, 1], cut at the image's edge, drawn within it."""
+    height, width = images.shape[-2:]
+    x0, y0, x1, y1 = ((box.cpu().clamp(-1, 1) + 1) / 2).tolist()
+    corner = (x0 * width - 0.5, y0 * height - 0.5)
+    size = ((x1 - x0) * width, (y1 - y0) * height)
+    axis.add_patch(Rectangle(corner, *size, fill=False, ec=colour, lw=2, ls=style, clip_on=False))
+
+
+def _side(axis: Axes, text: str) -> None:
+    axis.text(-0.08, 0.5, text, rotation=90, ha="right", va="center", fontsize="x-small",
+              transform=axis.transAxes)  # fmt: skip
+
+
+def _titles(axes: np.ndarray, names: Sequence[str]) -> None:
+    for axis, name in zip(axes, names, strict=True):
+        axis.set_title(name, fontsize="small", weight="normal", loc="center")
+
+
+def _legend(figure: Figure, colours: dict[str, str]) -> None:
+    lines = [Line2D([], [], color=colour, lw=2) for colour in colours.values()]
+    figure.legend(lines, list(colours), ncols=len(lines), loc="outside lower center",
+                  frameon=False, fontsize="small")  # fmt: skip

@@ -6,6 +6,7 @@ A share is of one side of an image, and so of its area: the rest is removed from
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import pandas as pd
 import torch
@@ -38,7 +39,11 @@ def kept(dataset: Dataset, query: float, gallery: float = 1.0, seed: int = 0) ->
 
     Raises ReidError for a share outside of (0, 1].
     """
-    for role, share in (("query", query), ("gallery", gallery)):
+    wanted: tuple[tuple[Literal["query", "gallery"], float], ...] = (
+        ("query", query),
+        ("gallery", gallery),
+    )
+    for role, share in wanted:
         if not 0 < share <= 1:
             raise ReidError(f"kept: the share of the {role} is {share}, not in (0, 1]")
         if share < 1:

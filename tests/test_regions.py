@@ -1,5 +1,6 @@
 """The measurement itself: what is perfect has an IoU of 1, what does nothing that of the frame."""
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -9,6 +10,7 @@ from reidlib.data import ImageBank, load
 from reidlib.data.bank import MEAN
 from reidlib.data.partial import make_partial
 from reidlib.errors import ReidError
+from reidlib.evaluate import evaluate
 from reidlib.probes import padded_bank
 
 SMALL = {"train_ids": 2, "test_ids": 4, "cameras": 2, "images": 2, "size": (64, 32)}
@@ -133,3 +135,13 @@ def test_padded_probes_keep_their_proportions(dataset):
     assert (shown[:, :, 18:46] - small[:, :, 2:30]).abs().mean() < 8
     same = padded_bank(dataset.query, SIZE).raw(slice(0, 4))
     assert (same.int() - ImageBank.from_split(dataset.query, SIZE).raw(slice(0, 4))).abs().max() < 2
+
+
+def test_the_option_pad_of_a_test(dataset):
+    cut = make_partial(dataset, ratio=(0.5, 0.5), side="bottom")
+    torch.manual_seed(0)
+    model = ppcl(rectify="pad", locate=False)
+    banks = {"query_bank": padded_bank(cut.query, SIZE)}
+    wanted = evaluate(model, cut, **banks).per_query
+    pd.testing.assert_frame_equal(evaluate(model, cut, pad=True).per_query, wanted)
+    assert not evaluate(model, cut).per_query.equals(wanted)

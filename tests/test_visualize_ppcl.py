@@ -46,7 +46,7 @@ def test_regions_on_references(model, pairs):
     figure = visualize.located(model, some.partial, references, some.true, ["a", "b"])
     axes = figure.axes
     assert len(axes) == 2 * 4
-    assert [marks(axis) for axis in axes[:4]] == [[], [], [GREEN, BLUE, RED], [BLUE, RED]]
+    assert [marks(axis) for axis in axes[:4]] == [[], [], [BLUE, RED, GREEN], [BLUE, RED]]
     found, _ = regions.located(model, some)
     drawn = next(p for p in axes[2].patches if to_hex(p.get_edgecolor()) == RED)
     x0, y0, x1, _ = found[0].clamp(-1, 1).tolist()
@@ -93,4 +93,5 @@ def test_overlaps_of_both_modules(model, pairs):
 def test_overlap_against_the_cycle_error(model, pairs):
     table = regions.cycle_table(model, pairs, parts=2)
     axis = visualize.cycle_overlaps({"PPCL": table}).axes[0]
-    assert axis.containers[0].lines[0].get_xdata().tolist() == table["cycle"].tolist()
+    assert axis.containers[0].lines[0].get_ydata().tolist() == table["located"].tolist()
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["least", "largest"]

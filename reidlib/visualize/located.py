@@ -21,6 +21,7 @@ from reidlib.visualize.style import show
 
 BLUE, RED, GREEN = "#1f6fd6", "#d1352b", "#2a9d4a"
 TILE = 1.15  # inches of width
+WIDE = 4.0  # points: of a box below another one
 
 
 def located(
@@ -49,10 +50,10 @@ def located(
         _image(axes[p, 1], rectified[p])
         for r in range(columns):
             _image(axes[p, r + 2], references[p, r])
+            _box(axes[p, r + 2], box[p], partial, BLUE, lw=WIDE)
+            _box(axes[p, r + 2], found[r][p], partial, RED)
             if true is not None and r == 0:
                 _box(axes[p, 2], true[p], partial, GREEN, "--")
-            _box(axes[p, r + 2], box[p], partial, BLUE)
-            _box(axes[p, r + 2], found[r][p], partial, RED)
         if captions:
             _side(axes[p, 0], captions[p])
     _titles(axes[0], ["partial", "rectified", *(names or [""] * columns)])
@@ -81,9 +82,9 @@ def constraints(model: PPCL, images: Tensor, partial: Tensor, other: Tensor) -> 
         for axis, image in zip(axes[n], (images, partial, rectified, other, images), strict=True):
             _image(axis, image[n])
         _box(axes[n, 2], box[n], images, BLUE)
-        _box(axes[n, 3], there[n], images, GREEN)
+        _box(axes[n, 3], there[n], images, GREEN, lw=WIDE)
         _box(axes[n, 3], negative[n], images, RED)
-        _box(axes[n, 4], box[n], images, BLUE)
+        _box(axes[n, 4], box[n], images, BLUE, lw=WIDE)
         _box(axes[n, 4], back[n], images, GREEN, "--")
     _titles(axes[0], ["x", "partial", "rectified", "y", "back in x"])
     _legend(figure, {"anchor": BLUE, "found: positive": GREEN, "negative": RED})
@@ -100,13 +101,15 @@ def _image(axis: Axes, image: Tensor) -> None:
     show(axis, denormalise(image.cpu()).clamp(0, 1).permute(1, 2, 0).numpy())
 
 
-def _box(axis: Axes, box: Tensor, images: Tensor, colour: str, style: str = "-") -> None:
-    """A box in [-1, 1], cut at the image's edge, drawn within it."""
+def _box(
+    axis: Axes, box: Tensor, images: Tensor, colour: str, style: str = "-", lw: float = 1.8
+) -> None:
+    """A box in [-1, 1], cut at the image's edge; a wide line stays visible below another one."""
     height, width = images.shape[-2:]
     x0, y0, x1, y1 = ((box.cpu().clamp(-1, 1) + 1) / 2).tolist()
     corner = (x0 * width - 0.5, y0 * height - 0.5)
     size = ((x1 - x0) * width, (y1 - y0) * height)
-    axis.add_patch(Rectangle(corner, *size, fill=False, ec=colour, lw=2, ls=style, clip_on=False))
+    axis.add_patch(Rectangle(corner, *size, fill=False, ec=colour, lw=lw, ls=style, clip_on=False))
 
 
 def _side(axis: Axes, text: str) -> None:

@@ -40,10 +40,17 @@ def counted(
     return Claim(claim, where, said, found, "holds" if same else "does not hold")
 
 
-def smaller(claim: str, where: str, before: float, after: float, unit: str = "") -> Claim:
-    """A claim that a number becomes smaller, without an interval."""
+def smaller(
+    claim: str, where: str, before: float, after: float, unit: str = "", spread: float = 0.0
+) -> Claim:
+    """A claim that a number becomes smaller. spread: differences up to this are within chance; 0,
+    without an interval, lets every difference count."""
     text = f"{before:.1f} -> {after:.1f} {unit}".strip()
-    return Claim(claim, where, "", text, "holds" if after < before else "does not hold")
+    verdict: Verdict = "holds" if after < before else "does not hold"
+    if spread > 0:  # not NaN, of one seed
+        text = f"{text} (chance: up to {spread:.1f})"
+        verdict = "within chance" if abs(after - before) <= spread else verdict
+    return Claim(claim, where, "", text, verdict)
 
 
 def reached(

@@ -131,3 +131,10 @@ def test_more_than_the_sum_is_the_interaction():
     assert claim.verdict in ("holds", "within chance")
     less = claims.more_than_the_sum("together", "IV-D", base, one, one, one, 0.1, "rank1")
     assert less.measured.startswith("-20.0 [")
+
+
+def test_smaller_by_no_more_than_its_spread_is_chance():
+    assert claims.smaller("a", "1", 50.0, 47.0).verdict == "holds"
+    assert claims.smaller("a", "1", 50.0, 47.0, spread=4.0).verdict == "within chance"
+    assert claims.smaller("a", "1", 50.0, 47.0, spread=2.0).verdict == "holds"
+    assert claims.smaller("a", "1", 47.0, 50.0, spread=2.0).verdict == "does not hold"

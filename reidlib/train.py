@@ -61,14 +61,11 @@ def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
             groups.setdefault(factor, []).append(parameter)
     parameters = [{"params": group, "factor": factor} for factor, group in groups.items()]
     fused = all(p.is_cuda for group in groups.values() for p in group)
+    common: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay, "fused": fused}
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(
-            parameters, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, fused=fused
-        )
+        return torch.optim.SGD(parameters, momentum=recipe.momentum, **common)
     amsgrad = recipe.optimizer == "amsgrad"  # Reddi et al. 2018
-    return torch.optim.Adam(
-        parameters, recipe.lr, weight_decay=recipe.weight_decay, amsgrad=amsgrad, fused=fused
-    )
+    return torch.optim.Adam(parameters, amsgrad=amsgrad, **common)
 
 
 def build_batches(recipe: Recipe, bank: ImageBank) -> Batches:

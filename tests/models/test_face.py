@@ -5,24 +5,11 @@ import torch
 from torch import nn
 
 from reidlib import geometry, models
-from reidlib.data.batches import Batch
 from reidlib.errors import ReidError
 from reidlib.models.face import GlobalDepthwise, fitted
 
 SIZE = (64, 64)
 BOX = torch.tensor([[-1.0, -1.0, 1.0, 1.0], [-0.5, -1.0, 0.5, 0.2]])
-
-
-@pytest.fixture
-def batch() -> Batch:
-    n = 8
-    return Batch(
-        images=torch.randn(n, 3, *SIZE),
-        label=torch.arange(4).repeat_interleave(2),
-        cam=torch.ones(n, dtype=torch.int64),
-        index=torch.arange(n),
-        theta=torch.eye(2, 3).repeat(n, 1, 1),
-    )
 
 
 def build(**options) -> models.ReIDModel:

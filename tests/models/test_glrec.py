@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 
 from reidlib import geometry, models
-from reidlib.data.batches import Batch
 from reidlib.encode import evaluating
 from reidlib.errors import ReidError
 from reidlib.models.glrec import GLRec, cut_boxes, placed_box, placement
@@ -18,18 +17,6 @@ def build(**options) -> GLRec:
     model = models.build("glrec", 4, backbone="tiny", size=SIZE, **options)
     assert isinstance(model, GLRec)
     return model
-
-
-@pytest.fixture
-def batch() -> Batch:
-    n = 8
-    return Batch(
-        images=torch.randn(n, 3, *SIZE),
-        label=torch.arange(4).repeat_interleave(2),
-        cam=torch.ones(n, dtype=torch.int64),
-        index=torch.arange(n),
-        theta=torch.eye(2, 3).repeat(n, 1, 1),
-    )
 
 
 def says(model: GLRec, t: torch.Tensor, logit: torch.Tensor) -> GLRec:

@@ -46,18 +46,6 @@ def moved(model: PPCL) -> PPCL:
     return model
 
 
-@pytest.fixture
-def batch() -> Batch:
-    n = 8
-    return Batch(
-        images=torch.randn(n, 3, *SIZE),
-        label=torch.arange(4).repeat_interleave(2),
-        cam=torch.ones(n, dtype=torch.int64),
-        index=torch.arange(n),
-        theta=torch.eye(2, 3).repeat(n, 1, 1),
-    )
-
-
 def naive(model: PPCL, query: torch.Tensor, gallery: torch.Tensor) -> torch.Tensor:
     """Pair by pair, each image and each map taken whole, the region resampled."""
     rows = []

@@ -1,6 +1,6 @@
 """Drawn pictures and their truth on disk: written once, whole or absent, checked at every reading.
 
-The store that synthetic people and synthetic faces share.
+The store that synthetic people and synthetic faces share, and the check of their options.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from reidlib.errors import ReidError
 from reidlib.io import atomic_folder, atomic_write
+from reidlib.types import check_type
 
 CORNERS = ("x0", "y0", "x1", "y1")
 Box = tuple[float, float, float, float]
@@ -99,3 +100,18 @@ def cached(
     if found is None:
         raise ReidError(f"{folder} cannot be read back after drawing: is the disk full or failing?")
     return found
+
+
+def checked(
+    options: dict[str, Any],
+    hints: Mapping[str, Any],
+    limits: Mapping[str, tuple[float, float]],
+    name: str,
+) -> dict[str, Any]:
+    """``options`` in their types, within ``limits``; ReidError, with the dataset's name, if not."""
+    for key, value in options.items():
+        value = options[key] = check_type(value, hints[key], f"{name}: {key}")
+        low, high = limits.get(key, (value, value))
+        if key in limits and not low <= value <= high:
+            raise ReidError(f"{name}: {key} is {value}, not between {low} and {high}")
+    return options

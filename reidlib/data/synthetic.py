@@ -24,7 +24,7 @@ from reidlib.data.people.picture import NOMINAL, Shot, picture
 from reidlib.data.people.store import ATTRIBUTES, BOXES, Entry
 from reidlib.errors import ReidError
 from reidlib.paths import cache_dir
-from reidlib.types import check_type, hints_of
+from reidlib.types import hints_of
 
 __all__ = ["ATTRIBUTES", "BOXES", "DRAWING", "NOMINAL", "PARTS", "Shot", "load", "picture"]
 
@@ -99,12 +99,7 @@ def load(
 
 
 def _checked(options: dict[str, Any]) -> dict[str, Any]:
-    hints = hints_of(load)
-    for key, value in options.items():
-        value = options[key] = check_type(value, hints[key], f"synthetic: {key}")
-        low, high = _LIMITS.get(key, (value, value))
-        if key in _LIMITS and not low <= value <= high:
-            raise ReidError(f"synthetic: {key} is {value}, not between {low} and {high}")
+    drawn.checked(options, hints_of(load), _LIMITS, "synthetic")
     height, width = options["size"]
     if height != 2 * width or not 32 <= height <= 512:
         raise ReidError(

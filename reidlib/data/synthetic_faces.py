@@ -25,7 +25,7 @@ from reidlib.data.lfw import random_boxes
 from reidlib.data.partial_layout import PARTIAL_CAM, WHOLE_CAM
 from reidlib.errors import ReidError
 from reidlib.paths import cache_dir
-from reidlib.types import check_type, hints_of
+from reidlib.types import hints_of
 
 __all__ = ["ATTRIBUTES", "BOXES", "DRAWING", "PARTS", "load", "portrait"]
 
@@ -92,12 +92,7 @@ def load(
 
 
 def _checked(options: dict[str, Any]) -> dict[str, Any]:
-    hints = hints_of(load)
-    for key, value in options.items():
-        value = options[key] = check_type(value, hints[key], f"synthetic-faces: {key}")
-        low, high = _LIMITS.get(key, (value, value))
-        if key in _LIMITS and not low <= value <= high:
-            raise ReidError(f"synthetic-faces: {key} is {value}, not between {low} and {high}")
+    drawn.checked(options, hints_of(load), _LIMITS, "synthetic-faces")
     height, width = options["size"]
     if height != width or not 32 <= height <= 256:
         raise ReidError(

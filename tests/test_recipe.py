@@ -121,6 +121,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "neck": False,
         "label_smoothing": 0.0,
         "margin": 0.3,
+        "last_stride": 1,
         "pool": "mean",
         "width": 4096,
         "metric": "cosine",

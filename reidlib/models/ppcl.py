@@ -60,6 +60,7 @@ class PPCL(ReIDModel):
         neck: bool = False,
         label_smoothing: float = 0.0,
         margin: float = 0.3,
+        last_stride: int = 1,
         pool: Literal["mean", "depthwise"] = "mean",
         width: int = 4096,
         metric: Metric = "cosine",
@@ -72,6 +73,7 @@ class PPCL(ReIDModel):
         locator_start, coarse: see ``CRLoc``; at the start "region" PP-Cycle is 0, without gradient,
         and holds the locator there.
         ratio, smooth: GLRec's. neck, label_smoothing: of PPCL+. margin: of L_F's triplet loss.
+        last_stride: of F's conv5; 2 (the classical network's) gives maps of a quarter of the cells.
         pool: how a map or a region is read; on faces by a global depthwise convolution to ``width``
         values (section 5.2), compared by the ``metric`` "euclidean"."""
         super().__init__()
@@ -87,7 +89,8 @@ class PPCL(ReIDModel):
         self.size, self.ratio, self.rectify_by = size, check_ratio(ratio), rectify
         self.cycle, self.triplet, self.alpha, self.beta = cycle, triplet, alpha, beta
         self.reid = Baseline(num_ids, backbone=backbone, weights=weights, size=size, neck=neck,
-                             label_smoothing=label_smoothing, margin=margin)  # fmt: skip
+                             label_smoothing=label_smoothing, margin=margin,
+                             last_stride=last_stride)  # fmt: skip
         self.metric = metric
         shape = map_shape(self.reid.backbone, size)
         if pool == "depthwise":

@@ -65,7 +65,7 @@ def naive(model: PPCL, query: torch.Tensor, gallery: torch.Tensor) -> torch.Tens
 @pytest.mark.parametrize(
     "options",
     [{}, {"neck": True, "coarse": 2}, {"correlation": "printed", "locator_start": "frame"},
-     {"rectify": "resize"}],
+     {"rectify": "resize"}, {"last_stride": 2}],
     ids=lambda o: "-".join(o) or "default",
 )  # fmt: skip
 @pytest.mark.parametrize("block", [2, 64])

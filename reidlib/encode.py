@@ -12,7 +12,7 @@ from torch import Tensor
 
 from reidlib.compiling import compiled
 from reidlib.errors import ReidError
-from reidlib.models.base import Encoding, ReIDModel
+from reidlib.models.base import Encoding, ReIDModel, take
 from reidlib.numerics import full_precision
 
 if TYPE_CHECKING:
@@ -96,11 +96,6 @@ def cosine_blocks(query: Tensor, gallery: Tensor) -> Iterator[Tensor]:
         with full_precision():
             block = rows @ right
         yield torch.sub(one, block, out=block)
-
-
-def take(encoding: Encoding, rows: slice | Tensor) -> Encoding:
-    """The given rows of every entry."""
-    return {key: value[rows] for key, value in encoding.items()}
 
 
 def length(encoding: Encoding) -> int:

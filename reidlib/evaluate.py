@@ -104,6 +104,8 @@ def evaluate(
     if compile:
         forget()
     banks = (query_bank, gallery_bank)
+    if pad and query_bank is not None:
+        raise ReidError("pad reads the query images itself: leave query_bank out")
     sides: list[Encoding] = []
     tables = []
     for split, bank in zip((dataset.query, dataset.gallery), banks, strict=True):

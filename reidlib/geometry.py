@@ -40,6 +40,11 @@ def theta_to_box(theta: Tensor) -> Tensor:
     return torch.cat([centre - reach, centre + reach], -1)
 
 
+def _exact(x: Tensor) -> torch.autocast:
+    """No autocast: in half precision a place is up to half a pixel off."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
 def _square(theta: Tensor) -> Tensor:
     last = theta.new_tensor([0.0, 0.0, 1.0]).expand(*theta.shape[:-2], 1, 3)
     return torch.cat([theta, last], -2)
@@ -53,8 +58,9 @@ def compose(*thetas: Tensor) -> Tensor:
     right.
     """
     result = thetas[0]
-    for theta in thetas[1:]:
-        result = result @ _square(theta)
+    with _exact(result):
+        for theta in thetas[1:]:
+            result = result @ _square(theta)
     return result
 
 
@@ -70,7 +76,8 @@ def collapsed(theta: Tensor) -> Tensor:
 
 def transform_points(theta: Tensor, points: Tensor) -> Tensor:
     """Takes output points [N, P, 2] (x, y) to input points [N, P, 2]."""
-    return points @ theta[..., :2].transpose(-1, -2) + theta[..., 2].unsqueeze(-2)
+    with _exact(points):
+        return points @ theta[..., :2].transpose(-1, -2) + theta[..., 2].unsqueeze(-2)
 
 
 def transform_box(theta: Tensor, box: Tensor) -> Tensor:
@@ -84,14 +91,19 @@ def sample(
     """Reads ``images`` [N, C, H, W] through ``theta`` [N, 2, 3], bilinearly.
 
     size: (H, W) of the output, default that of the input. Beyond the image there is ``fill``.
-    Differentiable in both arguments.
+    Differentiable in both arguments. Half precision becomes float32.
     """
     height, width = size or (images.shape[-2], images.shape[-1])
     shape = [images.shape[0], images.shape[1], height, width]
-    grid = F.affine_grid(theta.to(images.dtype), shape, align_corners=False)
+    if images.dtype in (torch.float16, torch.bfloat16):
+        images = images.float()
     if fill:
         images = images - fill
-    out = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    with _exact(images):
+        grid = F.affine_grid(theta.to(images.dtype), shape, align_corners=False)
+        out = F.grid_sample(
+            images, grid, mode="bilinear", padding_mode="zeros", align_corners=False
+        )
     return out + fill if fill else out
 
 

@@ -112,11 +112,10 @@ class Report:
             runs = iter(fit_all(recipes, executor=executor, names=names, evaluations=evaluations))
         return {name: [next(runs) for _ in self.profile.seeds] for name in rows}
 
-    def title(self, text: str) -> str:
-        """``text`` with what it was measured on, which every table and figure must say."""
-        if self.profile.dataset in profiles.EMBEDDED:
-            return f"{text} ({EMBEDDED_NOTE})"
-        return f"{text} ({self.profile.dataset})"
+    def title(self, text: str, on: str = "") -> str:
+        """``text`` with what it was measured ``on``, by default the profile's dataset."""
+        embedded = self.profile.dataset in profiles.EMBEDDED
+        return f"{text} ({EMBEDDED_NOTE if embedded else on or self.profile.dataset})"
 
     def figure(self, figure: Figure, name: str) -> Figure:
         """Saves a figure as ``figures/<profile>/<notebook>_<name>.png`` and ``.svg``.
@@ -151,9 +150,9 @@ class Report:
         text = frame.to_csv(index=tables.has_index(frame), float_format="%.6g")
         atomic_write(self.tables / f"{name}.csv", text)
 
-    def show(self, frame: pd.DataFrame, title: str, digits: int = 1) -> Styler:
-        """A frame for display, under a title that says what it was measured on."""
-        style = frame.style.set_caption(self.title(title)).format(precision=digits, na_rep="–")
+    def show(self, frame: pd.DataFrame, title: str, digits: int = 1, on: str = "") -> Styler:
+        """A frame for display, under a title that says what it was measured ``on``."""
+        style = frame.style.set_caption(self.title(title, on)).format(precision=digits, na_rep="–")
         words: list[Hashable] = [
             column for column in frame.columns if frame[column].dtype.kind not in "fiub"
         ]
@@ -184,7 +183,8 @@ class Report:
         self.save(tidy, name)
         note = tables.departures_note(tidy)
         caption = f"{title}, in percent" + (f"; {note}" if note else "")
-        return self.show(tables.wide(tidy, published, published_dataset), caption)
+        on = "; ".join(dict.fromkeys(tidy["measured_on"]))
+        return self.show(tables.wide(tidy, published, published_dataset), caption, on=on)
 
     def reproduce(
         self,

@@ -44,7 +44,7 @@ def wide(
 
 def printed_only(published: str, dataset: str | None) -> pd.DataFrame:
     """The printed rows of a table, where nothing was measured."""
-    return _others(published, dataset, ["rank1", "mAP"]).fillna("–")
+    return _others(published, dataset, [*NAMES, "mAP"]).fillna("–")
 
 
 def departures_note(tidy: pd.DataFrame) -> str:

@@ -187,3 +187,24 @@ def test_box_iou_knows_the_limits_and_broadcasts():
     box = torch.tensor([-0.5, -0.5, 0.6, 0.5], requires_grad=True)
     g.box_iou(box, whole).backward()
     assert box.grad.tolist() == pytest.approx([-0.25, -0.275, 0.25, 0.275])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_places_are_exact_under_autocast(dtype):
+    box = torch.tensor([[-0.9, -0.37, 0.83, 0.41]])
+    theta, image = g.box_to_theta(box), torch.rand(1, 3, 256, 128).to(dtype)
+    points = torch.rand(1, 7, 2)
+    plain = [
+        g.sample(image.float(), theta),
+        g.compose(theta, theta),
+        g.transform_points(theta, points),
+    ]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = [
+            g.sample(image, theta),
+            g.compose(theta, theta),
+            g.transform_points(theta, points),
+        ]
+    for a, b in zip(found, plain, strict=True):
+        assert a.dtype == torch.float32
+        torch.testing.assert_close(a, b)

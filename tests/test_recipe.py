@@ -116,6 +116,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "correlation": "cosine",
         "locator_start": "region",
         "coarse": 1,
+        "match": "located",
         "ratio": (0.2, 0.8),
         "smooth": 0.0,
         "neck": False,

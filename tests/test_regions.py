@@ -27,11 +27,13 @@ def pairs(dataset):
     return patches.make_pairs(dataset, SIZE)
 
 
-def says(model, box: torch.Tensor, logit: torch.Tensor):
-    """The model with a rectifier that answers so for its partial images, "whole" for all others."""
+def says(model, box: torch.Tensor, logit: torch.Tensor, of: torch.Tensor | None = None):
+    """The model with a rectifier that answers so for the images ``of``, "whole" for all others;
+    without ``of`` it answers so for all."""
     rectifier = getattr(model, "rectifier", model)
     t = torch.cat([box[:, 2:] - box[:, :2], box[:, 2:] + box[:, :2]], 1) / 2
-    rectifier.forward = lambda images: (t, logit)
+    known = of is None
+    rectifier.forward = lambda x: (t, logit if known or torch.equal(x, of) else -torch.ones(len(x)))
     return model
 
 
@@ -77,7 +79,7 @@ class Oracle(nn.Module):
 def test_a_locator_that_knows(dataset):
     pairs = patches.make_pairs(dataset, SIZE, "same person")
     cut = patches.make_pairs(dataset, SIZE).true
-    model = says(ppcl(), cut, torch.ones(len(pairs)))
+    model = says(ppcl(), cut, torch.ones(len(pairs)), of=pairs.partial)
     model.locator = Oracle(pairs.true, cut)
     found = regions.measures(model, pairs)
     torch.testing.assert_close(found["located"], torch.ones(len(pairs)))
@@ -96,12 +98,22 @@ def test_the_table(dataset, pairs):
     assert list(table["row"].unique()) == ["whole frame", "PPCL", "+R"]
     rows = table.set_index(["row", "of", "measure"])["mean"]
     assert rows["PPCL", "same image", "rectified"] == pytest.approx(1)
-    assert rows["PPCL", "same image", "located"] == pytest.approx(1), "it starts at the identity"
+    assert rows["PPCL", "same image", "located"] < 1, "the reference was taken for partial"
     assert rows["whole frame", "same image", "rectified"] < 1
     assert set(table[table["row"] == "+R"]["measure"]) == {"rectified", "gate"}
     assert (table["low"] <= table["mean"] + 1e-6).all()
     assert (table["mean"] <= table["high"] + 1e-6).all()
     assert table.set_index(["row", "of", "measure"])["n"]["PPCL", "same image", "gate"] == 2
+
+
+def test_regions_are_those_of_the_image_as_it_is(pairs):
+    """Where the gate takes the reference for partial, too, its map shows it smaller."""
+    model, n = ppcl(), len(pairs)
+    box, _ = regions.located(says(model, pairs.true, torch.ones(n)), pairs)
+    whole = torch.tensor([[-1.0, -1, 1, 1]]).expand(n, 4)
+    torch.testing.assert_close(box, whole, msg="its region is the place it was put at")
+    box, _ = regions.located(says(model, pairs.true, -torch.ones(n)), pairs)
+    torch.testing.assert_close(box, whole)
 
 
 def test_regions_against_their_cycle_error(dataset, pairs):
@@ -114,6 +126,25 @@ def test_regions_against_their_cycle_error(dataset, pairs):
     _, error = regions.located(model, pairs)
     assert table["cycle"].iloc[1] <= error.max()
     assert table["located"].between(0, 1).all()
+
+
+class Shifted(Oracle):
+    """Misses the true region by a shift, and returns as far from where it came from."""
+
+    def __init__(self, there, back, sign=1):
+        shift = torch.linspace(0, 0.5, len(there)).unsqueeze(1)
+        super().__init__(there + shift, back + (shift if sign > 0 else 0.5 - shift))
+
+
+@pytest.mark.parametrize(("sign", "verdict"), [(1, "holds"), (-1, "does not hold")])
+def test_who_returns_is_right(dataset, sign, verdict):
+    pairs = patches.make_pairs(dataset, SIZE, "same person")
+    cut = patches.make_pairs(dataset, SIZE).true
+    model = says(ppcl(), cut, torch.ones(len(pairs)), of=pairs.partial)
+    model.locator = Shifted(pairs.true.clamp(-1, 1), cut, sign)
+    claim = regions.returning("who returns is right", "3.2", [model], pairs)
+    assert claim.verdict == verdict
+    assert ("-" if sign > 0 else "+") in claim.measured.split()[2]
 
 
 def test_what_is_not_there(pairs):

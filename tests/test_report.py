@@ -151,6 +151,13 @@ def test_results_are_saved_tidy_and_shown_wide(report):
     assert read.row.tolist() == ["a", "a", "b", "b"]
 
 
+def test_a_title_says_what_it_was_measured_on(report):
+    assert "embedded data" in report.title("Table 1", "synthetic, 6 people")
+    real = Report("00_quickstart", "market1501_cpu")
+    assert real.title("Table 1") == "Table 1 (market1501)"
+    assert real.title("Table 1", "partial-reid") == "Table 1 (partial-reid)"
+
+
 def test_a_headline_profile_trains_named_rows_alone(report):
     rows = {"a": baseline.SCRATCH, "b": baseline.SCRATCH.but(lr=1e-4)}
     assert report.rows(rows, ["b"]) == rows

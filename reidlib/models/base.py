@@ -55,6 +55,11 @@ class ReIDModel(nn.Module):
         raise NotImplementedError
 
 
+def take(encoding: Encoding, rows: slice | Tensor) -> Encoding:
+    """The given rows of every entry."""
+    return {key: value[rows] for key, value in encoding.items()}
+
+
 def blur(images: Tensor, deviation: float) -> Tensor:
     """Images [N, C, H, W] blurred by a Gaussian of so many pixels; 0 leaves them as they are."""
     if not deviation:

@@ -5,7 +5,8 @@ The partial map keeps its place in the holistic frame; its cells outside of its 
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +33,17 @@ def coverage(box: Tensor, height: int, width: int) -> Tensor:
 
     x0, y0, x1, y1 = box.unbind(-1)
     return (line(y0, y1, height).unsqueeze(2) * line(x0, x1, width).unsqueeze(1)).flatten(1)
+
+
+class Asked(NamedTuple):
+    """Some partial maps, prepared for ``CRLoc.pairs``: what their regions cover, one below the
+    other [R, C]; each map's shares of its cells, and its columns of the first convolution; the
+    regions [q, 4]."""
+
+    rows: Tensor
+    shares: list[Tensor]
+    kernels: list[Tensor]
+    region: Tensor
 
 
 class CRLoc(nn.Module):
@@ -124,37 +136,54 @@ class CRLoc(nn.Module):
         thetas = geometry.box_to_theta(region), geometry.box_to_theta(moved)
         return geometry.theta_to_box(geometry.compose(*thetas))
 
-    def pairs(self, rows: Tensor, region: Tensor, columns: Tensor) -> Tensor:
-        """The regions [Q, G, 4] of all pairs of ``rows`` [Q, P, C] with their ``region`` [Q, 4] and
-        ``columns`` [G, h * w, C]; equals ``forward`` pair by pair, in evaluation.
+    def asked(self, maps: Tensor, region: Tensor) -> list[Asked]:
+        """Partial maps [Q, C, h, w] with their ``region`` [Q, 4] as ``pairs`` wants them: prepared
+        once for all reference maps, ``TOGETHER`` of them in one matrix product.
 
-        Positions that the region does not cover are channels of zeros: they are left out of the
-        matrix product and of the first convolution.
+        Positions that the region does not cover are channels of zeros: they are left out of that
+        product and of the first convolution.
         """
-        layers = [_folded(c, n) for c, n in zip(self.convs, self.norms, strict=True)]
         share = self._shares(region)
-        active = [row.nonzero().flatten() for row in (share > 0).cpu()]
+        kernel, _ = _folded(self.convs[0], self.norms[0])
+        groups = []
+        for some in range(0, len(maps), TOGETHER):
+            part = slice(some, some + TOGETHER)
+            rows, weight = self.rows(maps[part]), share[part]
+            covered = [w.nonzero().flatten() for w in (weight > 0).cpu()]
+            index = [i.to(maps.device) for i in covered]
+            groups.append(
+                Asked(
+                    torch.cat([r[i] for r, i in zip(rows, index, strict=True)]),
+                    [w[i] for w, i in zip(weight, index, strict=True)],
+                    [kernel[:, i] for i in index],
+                    region[part],
+                )
+            )
+        return groups
+
+    def pairs(self, asked: Sequence[Asked], columns: Tensor) -> Tensor:
+        """The regions [Q, G, 4] of all pairs of what is ``asked`` (Q maps) and ``columns``
+        [G, h * w, C]; equals ``forward`` pair by pair, in evaluation."""
+        (_, first), *rest = (_folded(c, n) for c, n in zip(self.convs, self.norms, strict=True))
         found = []
-        for first in range(0, len(rows), TOGETHER):
-            some = range(first, min(first + TOGETHER, len(rows)))
-            index = [active[q].to(rows.device) for q in some]
-            wanted = torch.cat([rows[q][i] for q, i in zip(some, index, strict=True)])
-            scores = columns.flatten(0, 1) @ wanted.T
+        for group in asked:
+            scores = columns.flatten(0, 1) @ group.rows.T
             scores = scores.unflatten(0, columns.shape[:2])  # [G, V, R]
             if not self.cosine:  # a cosine over the temperature is small enough for exp
                 scores -= scores.amax(1, keepdim=True)
             scores.exp_()
             total = scores.sum(1, keepdim=True)
             at = 0
-            for q, i in zip(some, index, strict=True):
-                own = slice(at, at + len(i))
-                at += len(i)
-                weight = share[q][i] * scores.shape[1] / total[:, :, own]
+            for share, kernel, region in zip(
+                group.shares, group.kernels, group.region, strict=True
+            ):
+                own = slice(at, at + len(share))
+                at += len(share)
+                weight = share * scores.shape[1] / total[:, :, own]
                 x = (scores[:, :, own] * weight).unflatten(1, self.cells).permute(0, 3, 1, 2)
-                for number, (kernel, bias) in enumerate(layers):
-                    kernel = kernel[:, i] if number == 0 else kernel
-                    x = F.conv2d(x, kernel, bias, padding=1).relu_()
-                found.append(self._box(x, region[q].expand(len(x), 4)))
+                for weights, bias in [(kernel, first), *rest]:
+                    x = F.conv2d(x, weights, bias, padding=1).relu_()
+                found.append(self._box(x, region.expand(len(x), 4)))
         return torch.stack(found)
 
 

@@ -18,7 +18,7 @@ from reidlib.correspondence import cycle_error, negative_regions, part_triplet
 from reidlib.data.batches import Batch
 from reidlib.errors import ReidError
 from reidlib.losses import batch_hard_triplet
-from reidlib.models.base import Encoding, ReIDModel, accuracy, init_classifier
+from reidlib.models.base import Encoding, ReIDModel, accuracy, init_classifier, take
 from reidlib.models.baseline import Baseline
 from reidlib.models.crloc import Correlation, CRLoc, Start
 from reidlib.models.face import GlobalDepthwise, Metric, map_shape, metric_distance
@@ -27,13 +27,14 @@ from reidlib.models.region import RegionMean, frame
 from reidlib.models.region_depthwise import RegionDepthwise
 
 Rectify = Literal["glrec", "resize", "pad"]
+Match = Literal["located", "fixed"]
 GALLERY = 64  # maps that are matched with all queries at once
 
 
 class PPCL(ReIDModel):
     """Rectifier (frozen), ReID network F, locator; any backbone.
 
-    ``region`` reads a region of a map (``models.region``); ``make_region`` may give another.
+    ``region`` reads a region of a map (``models.region``, ``models.region_depthwise``).
     """
 
     head = ("locator.",)
@@ -55,6 +56,7 @@ class PPCL(ReIDModel):
         correlation: Correlation = "cosine",
         locator_start: Start = "region",
         coarse: int = 1,
+        match: Match = "located",
         ratio: tuple[float, float] = RATIO,
         smooth: float = 0.0,
         neck: bool = False,
@@ -71,7 +73,8 @@ class PPCL(ReIDModel):
         none). cycle, triplet: the weights lambda_cyc and lambda_tri; 0 leaves a constraint out.
         alpha, beta: margin and largest overlap of PP-Triplet. temperature, correlation,
         locator_start, coarse: see ``CRLoc``; at the start "region" PP-Cycle is 0, without gradient,
-        and holds the locator there.
+        and holds the locator there. match: what a test reads of the reference: the region that is
+        "located" in it, or one "fixed" where GLRec put the partial image, as without a locator.
         ratio, smooth: GLRec's. neck, label_smoothing: of PPCL+. margin: of L_F's triplet loss.
         last_stride: of F's conv5; 2 (the classical network's) gives maps of a quarter of the cells.
         pool: how a map or a region is read; on faces by a global depthwise convolution to ``width``
@@ -101,7 +104,9 @@ class PPCL(ReIDModel):
             self.rectifier = GLRec(backbone=backbone, size=size, ratio=ratio, smooth=smooth)
             self.rectifier.requires_grad_(False)
             self.rectifier.eval()
-        self.region = self.make_region(self.reid.backbone.out_channels)
+        own = self.reid.pool  # how a region of a map is read
+        self.region = RegionDepthwise(own, metric) if pool == "depthwise" else RegionMean()
+        self.match = match
         self.locator = None
         if locate:
             self.locator = CRLoc(shape, temperature=temperature, start=locator_start,
@@ -109,14 +114,7 @@ class PPCL(ReIDModel):
 
     @classmethod
     def test_options(cls, options: Mapping[str, Any]) -> set[str]:
-        return {"metric"}
-
-    def make_region(self, channels: int) -> RegionMean | RegionDepthwise:
-        """How a region of a map with so many channels is read."""
-        pool = self.reid.pool
-        if isinstance(pool, GlobalDepthwise):
-            return RegionDepthwise(pool, self.metric)
-        return RegionMean(channels)
+        return {"metric", "match"}
 
     def train(self, mode: bool = True) -> PPCL:
         super().train(mode)
@@ -155,10 +153,12 @@ class PPCL(ReIDModel):
         true = cut_boxes(len(x), self.ratio).to(x.device, non_blocking=True)  # line 5
         rectified, region = self.rectify_cut(x, true)  # Eq. 2
         maps = self.reid.backbone(torch.cat([rectified, x]))  # Eq. 3; y is x in another order
-        feature = self.reid.pool(maps).flatten(1)
-        if self.locator is not None:  # as the test reads them: of a partial image its region alone
-            partial = self.region(maps[: len(x)].float(), region)
-            feature = torch.cat([partial, feature[len(x) :].to(partial.dtype)])
+        own: dict[str, Tensor] = {}
+        if self.locator is None:
+            feature = self.reid.pool(maps).flatten(1)
+        else:
+            h_r, h_x = maps.float().chunk(2)
+            feature, own = self.constraints(h_r, h_x, region, self.locator)
         logits = self.reid.classifier(self.reid.neck(feature)).float()
         label = label.repeat(2)
         smoothing = self.reid.label_smoothing
@@ -167,18 +167,17 @@ class PPCL(ReIDModel):
             "hard_triplet": batch_hard_triplet(feature.float(), label, self.reid.margin),
         }
         total = parts["id"] + parts["hard_triplet"]  # L_F
-        if self.locator is not None:
-            h_r, h_x = maps.float().chunk(2)
-            own = self.constraints(h_r, h_x, region, self.locator)
+        if own:
             total = total + self.cycle * own["pp_cycle"] + self.triplet * own["pp_triplet"]  # Eq. 6
-            parts |= own
+        parts |= own
         parts["iou"] = geometry.box_iou(region, true).mean()
         return {"loss": total, "accuracy": accuracy(logits, label), **parts}
 
     def constraints(
         self, h_r: Tensor, h_x: Tensor, region: Tensor, locator: CRLoc
-    ) -> dict[str, Tensor]:
-        """PP-Cycle and PP-Triplet of maps [N, C, h, w] of rectified and of whole images.
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Of maps [N, C, h, w] of rectified and of whole images: features [2N, D] for L_F, as the
+        test reads them (of a partial image its region alone), PP-Cycle and PP-Triplet.
 
         y is drawn by shuffling x (line 3), mostly another person. What goes back from y to x is
         h_y with its found region, at its place, as h_x^r is at its own.
@@ -187,9 +186,10 @@ class PPCL(ReIDModel):
         there = locator(h_r, region, h_y)  # Eq. 4
         back = locator(h_y, there, h_x)  # Eq. 5
         other = negative_regions(there, self.beta)  # line 10
-        anchor, positive = self.region(h_r, region), self.region(h_y, there)
-        negative = self.region(h_y, other)
-        return {
+        whole = frame(len(h_x), h_x.device)
+        read = self.region.together([(h_r, region), (h_x, whole), (h_y, there), (h_y, other)])
+        anchor, holistic, positive, negative = read
+        return torch.cat([anchor, holistic]), {
             "pp_cycle": cycle_error(back, region).mean(),  # Eq. 11
             "pp_triplet": part_triplet(anchor, positive, negative, self.alpha),  # Eq. 12
         }
@@ -207,27 +207,50 @@ class PPCL(ReIDModel):
         return {"feature": feature, "maps": maps, "box": box, "region": region}
 
     def distance(self, query: Encoding, gallery: Encoding) -> Tensor:
-        """1 - cosine [Q, G] (or the Euclidean distance) between the query's region and the one
-        CRLoc finds in each gallery map; without a locator, of the whole images. In blocks of
-        gallery maps and queries."""
+        """1 - cosine [Q, G] (or the Euclidean distance) between the region of one image and the one
+        that CRLoc finds for it in the other; without a locator, of the whole images.
+
+        The region is the query's; where the query is whole and the gallery image is partial (Table
+        3), the gallery image's, and CRLoc searches the query.
+        """
         if self.locator is None:
             return metric_distance(query["feature"], gallery["feature"], self.metric)
-        wanted, cells = query["region"], self.locator.cells
-        out = wanted.new_empty(len(wanted), len(gallery["region"]))
-        for g in range(0, out.shape[1], GALLERY):
-            maps = gallery["maps"][g : g + GALLERY]
-            columns = self.locator.columns(maps)
-            prepared = self.region.prepare(maps, self.reid.neck)
-            for q in range(0, len(out), GALLERY):
-                some = slice(q, q + GALLERY)
-                rows, region = self.locator.rows(query["maps"][some]), query["box"][some]
-                box = self.locator.pairs(rows, region, columns)
-                found = self.region.distance(wanted[some], prepared, box, cells)
-                out[some, g : g + len(maps)] = found
+        out = query["region"].new_empty(len(query["region"]), len(gallery["region"]))
+        asks, shows = is_partial(query["box"]), is_partial(gallery["box"])
+        either = torch.ones_like(shows)
+        for q, g, forward in ((asks, either, True), (~asks, ~shows, True), (~asks, shows, False)):
+            rows, columns = q.nonzero(), g.nonzero().flatten()
+            if len(rows) and len(columns):
+                one, other = take(query, rows.flatten()), take(gallery, columns)
+                found = self._search(one, other) if forward else self._search(other, one).T
+                out[rows, columns] = found
         return out
 
+    def _search(self, query: Encoding, gallery: Encoding) -> Tensor:
+        """``distance`` [Q, G] by the queries' regions. In blocks of gallery maps and queries; what
+        depends on queries alone is prepared once."""
+        assert self.locator is not None
+        cells, blocks, found = self.locator.cells, range(0, len(query["box"]), GALLERY), []
+        asked = []
+        if self.match == "located":
+            parts = [take(query, slice(q, q + GALLERY)) for q in blocks]
+            asked = [self.locator.asked(part["maps"], part["box"]) for part in parts]
+        for maps in gallery["maps"].split(GALLERY):
+            columns = self.locator.columns(maps)
+            prepared, rows = self.region.prepare(maps, self.reid.neck), []
+            for number, q in enumerate(blocks):
+                some = slice(q, q + GALLERY)
+                if self.match == "located":
+                    box = self.locator.pairs(asked[number], columns)
+                else:
+                    box = query["box"][some].unsqueeze(1).expand(-1, len(maps), 4)
+                rows.append(self.region.distance(query["region"][some], prepared, box, cells))
+            found.append(torch.cat(rows))
+        return torch.cat(found, 1)
+
     def regions(self, query: Encoding, reference: Encoding) -> Tensor:
-        """The region [N, 4] that CRLoc finds in each reference for the query beside it.
+        """The region [N, 4] that CRLoc finds in each reference for the query beside it, in the
+        frame of the rectified reference (``in_image`` takes it to the image itself).
 
         Raises ReidError without a locator.
         """
@@ -235,3 +258,14 @@ class PPCL(ReIDModel):
             raise ReidError("this model has no locator: its option locate is false")
         found: Tensor = self.locator(query["maps"], query["box"], reference["maps"])
         return found
+
+
+def is_partial(box: Tensor) -> Tensor:
+    """Of which images [N] the rectified one fills a ``box`` [N, 4] and not the frame."""
+    return (box - frame(len(box), box.device)).abs().amax(1) > 1e-6
+
+
+def in_image(box: Tensor, place: Tensor) -> Tensor:
+    """What ``box`` [N, 4] of the frame shows of images that were put at ``place`` [N, 4] of it: a
+    box [N, 4] of the images."""
+    return geometry.theta_to_box(geometry.compose(placement(place), geometry.box_to_theta(box)))

@@ -6,6 +6,8 @@ module with the same calls in its place (``PPCL.make_region``).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -40,19 +42,16 @@ def cell_weights(box: Tensor, height: int, width: int) -> Tensor:
 
 
 class RegionMean(nn.Module):
-    """The mean over a region, compared by the cosine after the model's neck.
-
-    channels: of the map; ``features`` of a region's vector are as many.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.features = channels
+    """The mean over a region, compared by the cosine after the model's neck."""
 
     def forward(self, maps: Tensor, box: Tensor) -> Tensor:
         """Maps [N, C, h, w] and boxes [N, 4] to vectors [N, C]."""
         weight = cell_weights(box, maps.shape[2], maps.shape[3]).to(maps.dtype)
         return torch.bmm(maps.flatten(2), weight.unsqueeze(2)).squeeze(2)
+
+    def together(self, parts: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
+        """What several maps' regions read: vectors of each (maps, box)."""
+        return [self(maps, box) for maps, box in parts]
 
     def prepare(self, maps: Tensor, neck: nn.Module) -> dict[str, Tensor]:
         """What ``distance`` wants of gallery maps [G, C, h, w], once for all queries."""

@@ -16,13 +16,14 @@ VGGFACE = stnreid.BASELINE.but(
     dataset="casia-webface",
     backbone="vgg16",
     size=(224, 224),
-    pad_crop=0.0,  # the faces are aligned
+    pad_crop=0.0,  # the paper aligns faces by MTCNN; here files are read as they are
     cropping=0.0,  # trained on whole faces
 )
 _SAME: Mapping[str, Any] = {"dataset": "casia-webface", "size": (224, 224), "pad_crop": 0.0}
 PPCL = ppcl.RECIPE.but(
     **_SAME,
     backbone="vgg16",
+    last_stride=2,  # VGG-16's own, so that both rows have maps of 7 x 7
     pool="depthwise",  # in place of the mean over a region
     metric="euclidean",
     start=ppcl.GLREC.but(**_SAME),
@@ -55,8 +56,8 @@ def rows(weights: str | None) -> dict[str, Recipe]:
         return {"VGGFace": VGGFACE, "PPCL": PPCL}
     rectifier = PPCL.start[0].but(**SHORT)
     return {
-        "VGGFace": VGGFACE.but(**SHORT, width=512, last_stride=1),  # a map of 4 x 4, as PPCL's
-        "PPCL": PPCL.but(**SHORT, width=512, start=rectifier),
+        "VGGFace": VGGFACE.but(**SHORT, width=512, last_stride=1),  # maps of 4 x 4, both rows'
+        "PPCL": PPCL.but(**SHORT, width=512, last_stride=1, start=rectifier),
     }
 
 

@@ -56,11 +56,12 @@ SHORT_GLREC: Mapping[str, object] = {
 def rows(weights: str | None) -> dict[str, Recipe]:
     """The rows of Table 1a and PPCL+, by their printed names, for a profile's weights.
 
-    Without weights the schedules are ``SHORT`` ones.
+    Without weights the schedules are ``SHORT`` ones, which have a neck and a warm-up in all rows.
     """
     short, rectifier = ({}, {}) if weights else (SHORT, SHORT_GLREC)
     own = RECIPE.but(**short, **({} if weights else {"smooth": 1.0}))
     own = own.but(start=GLREC.but(**rectifier))
+    tricks = {name: value for name, value in TRICKS.items() if name not in short}
     bare = RECIPE.but(**short, start=(), locate=False)
     return {
         "Pad": bare.but(rectify="pad"),
@@ -69,5 +70,5 @@ def rows(weights: str | None) -> dict[str, Recipe]:
         "+R+L w/ L_pp-triplet": own.but(cycle=0.0),
         "+R+L w/ L_pp-cycle": own.but(triplet=0.0),
         "PPCL": own,
-        "PPCL+": own.but(**TRICKS),
+        "PPCL+": own.but(**tricks),
     }

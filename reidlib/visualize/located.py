@@ -15,8 +15,9 @@ from torch import Tensor
 
 from reidlib.correspondence import negative_regions
 from reidlib.data.bank import denormalise
-from reidlib.encode import evaluating
-from reidlib.models.ppcl import PPCL
+from reidlib.encode import device_of, evaluating
+from reidlib.models import Encoding
+from reidlib.models.ppcl import PPCL, in_image
 from reidlib.visualize.style import show
 
 BLUE, RED, GREEN = "#1f6fd6", "#d1352b", "#2a9d4a"
@@ -40,10 +41,11 @@ def located(
     reference's.
     """
     rows, columns = references.shape[:2]
+    partial, references = (x.to(device_of(model)) for x in (partial, references))
     with evaluating(model):
         rectified, box = model.rectify(partial)
         query = model.encode(partial)
-        found = [model.regions(query, model.encode(references[:, r])) for r in range(columns)]
+        found = [_regions(model, query, model.encode(references[:, r])) for r in range(columns)]
     figure, axes = _grid(rows, columns + 2, partial)
     for p in range(rows):
         _image(axes[p, 0], partial[p])
@@ -68,12 +70,14 @@ def constraints(model: PPCL, images: Tensor, partial: Tensor, other: Tensor) -> 
     The whole image x and what was cut of it; the rectified cut with its region, PP-Triplet's anchor
     (blue); y with the region found in it, the positive one (green), and a negative one of its size
     (red); the way back to x, PP-Cycle: where the region came from (blue) and where it returns to
-    (green, dashed).
+    (green, dashed). As in training x and y are not rectified.
     """
+    images, partial, other = (some.to(device_of(model)) for some in (images, partial, other))
     with evaluating(model), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         rectified, box = model.rectify(partial)
-        query, y, x = (model.encode(some) for some in (partial, other, images))
+        query = model.encode(partial)
+        y, x = ({"maps": model.reid.backbone(some)} for some in (other, images))
         there = model.regions(query, y)
         back = model.regions({**y, "box": there}, x)
         negative = negative_regions(there)
@@ -89,6 +93,10 @@ def constraints(model: PPCL, images: Tensor, partial: Tensor, other: Tensor) -> 
     _titles(axes[0], ["x", "partial", "rectified", "y", "back in x"])
     _legend(figure, {"anchor": BLUE, "found: positive": GREEN, "negative": RED})
     return figure
+
+
+def _regions(model: PPCL, query: Encoding, reference: Encoding) -> Tensor:
+    return in_image(model.regions(query, reference), reference["box"])
 
 
 def _grid(rows: int, columns: int, images: Tensor) -> tuple[Figure, np.ndarray]:

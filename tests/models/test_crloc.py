@@ -109,7 +109,7 @@ def test_many_pairs_equal_single_ones(options, together, monkeypatch):
     locator = moved(CRLoc(CELLS, **options)).eval()
     query, gallery = maps(3), maps(5)
     with evaluating(locator):
-        found = locator.pairs(locator.rows(query), REGION, locator.columns(gallery))
+        found = locator.pairs(locator.asked(query, REGION), locator.columns(gallery))
         for q in range(3):
             alone = [a[q : q + 1].expand(5, *a.shape[1:]) for a in (query, REGION)]
             torch.testing.assert_close(found[q], locator(*alone, gallery), rtol=0, atol=1e-5)
@@ -131,7 +131,7 @@ def test_gradients_reach_everything():
 def test_a_region_is_the_mean_of_what_is_sampled():
     x = maps(3).double().requires_grad_()
     box = (REGION + 0.013).double().requires_grad_()  # at a cell's centre there is no one slope
-    found = RegionMean(12)(x, box)
+    found = RegionMean()(x, box)
     sampled = geometry.sample(x, geometry.box_to_theta(box)).mean((2, 3))
     torch.testing.assert_close(found, sampled)
     weight = torch.randn(3, 12).double()
@@ -146,7 +146,7 @@ def test_the_whole_frame_is_the_plain_mean():
         cell_weights(frame(1, torch.device("cpu")), 6, 3), torch.full((1, 18), 1 / 18)
     )
     x = maps(2)
-    torch.testing.assert_close(RegionMean(12)(x, frame(2, x.device)), x.mean((2, 3)))
+    torch.testing.assert_close(RegionMean()(x, frame(2, x.device)), x.mean((2, 3)))
 
 
 @pytest.mark.parametrize("neck", [False, True])
@@ -157,7 +157,7 @@ def test_distances_without_a_vector_for_each_pair(neck):
         nn.init.uniform_(layer.weight, 0.5, 2)
         nn.init.normal_(layer.bias)
         layer.running_mean.normal_()
-    region, gallery = RegionMean(12), maps(5)
+    region, gallery = RegionMean(), maps(5)
     wanted, box = torch.randn(3, 12), REGION[:, None] + 0.1 * torch.randn(3, 5, 4)
     with torch.no_grad():
         found = region.distance(wanted, region.prepare(gallery, layer), box, CELLS)

@@ -16,7 +16,7 @@ from reidlib.errors import ReidError
 from reidlib.losses import batch_hard_triplet
 from reidlib.models import ppcl as module
 from reidlib.models.glrec import cut_boxes
-from reidlib.models.ppcl import PPCL
+from reidlib.models.ppcl import PPCL, in_image, is_partial
 from reidlib.paths import root
 from reidlib.recipes import ppcl
 from reidlib.runs import Run
@@ -51,7 +51,9 @@ def naive(model: PPCL, query: torch.Tensor, gallery: torch.Tensor) -> torch.Tens
     rows = []
     for q in query.split(1):
         for g in gallery.split(1):
-            (x, region), (y, _) = model.rectify(q), model.rectify(g)
+            (x, region), (y, place) = model.rectify(q), model.rectify(g)
+            if is_partial(place) and not is_partial(region):  # the region is the partial image's
+                x, region, y = y, place, x
             h_x, h_y = model.reid.backbone(x), model.reid.backbone(y)
             found = model.locator(h_x, region, h_y)
             read = [
@@ -78,6 +80,49 @@ def test_distances_in_blocks_equal_those_of_single_pairs(batch, options, block, 
         torch.testing.assert_close(found, naive(model, query, gallery), rtol=0, atol=1e-5)
     assert found.shape == (3, 5)
     assert found.std() > 1e-3
+
+
+def test_the_partial_image_asks_on_whichever_side_it_is(batch):
+    model = moved(build()).eval()
+    with evaluating(model):
+        partial = model.encode(batch.images[:3])
+        model.rectifier.fc.bias.data[4] = -50
+        whole = model.encode(batch.images[3:])
+        partial["box"] = torch.tensor([[-1.0, -1, 1, 0.2], [-0.4, -1, 1, 1], [-1, 0, 1, 1]])
+        found = model.distance(whole, partial)
+        torch.testing.assert_close(found, model.distance(partial, whole).T)
+        assert is_partial(partial["box"]).all()
+        assert not is_partial(whole["box"]).any()
+
+
+def test_a_fixed_region_is_where_the_rectifier_put_the_image(batch):
+    model = moved(build(match="fixed")).eval()
+    with evaluating(model):
+        encoding = model.encode(batch.images)
+        query, gallery = ({k: v[some] for k, v in encoding.items()} for some in (
+            is_partial(encoding["box"]), slice(None)))  # fmt: skip
+        found = model.distance(query, gallery)
+        theta = [geometry.box_to_theta(box).expand(8, 2, 3) for box in query["box"].split(1)]
+        read = [F.normalize(geometry.sample(gallery["maps"], t).mean((2, 3))) for t in theta]
+        wanted = torch.stack([1 - r @ F.normalize(q, dim=0)
+                              for r, q in zip(read, query["region"], strict=True)])  # fmt: skip
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+    assert len(found)
+    assert models.option_defaults("ppcl")["match"] == "located"
+
+
+def test_a_box_of_a_placed_image_is_one_of_the_image():
+    place = torch.tensor([[-1.0, -1, 1, 0]])  # the image fills the upper half of the frame
+    found = in_image(torch.tensor([[-0.5, -1, 1, -0.5]]), place)
+    torch.testing.assert_close(found, torch.tensor([[-0.5, -1, 1, 0]]))
+    whole = torch.tensor([[-1.0, -1, 1, 1]])
+    torch.testing.assert_close(in_image(found, whole), found)
+
+
+def test_faces_pass_their_batch_norms_once(batch):
+    model = build(pool="depthwise", width=8, metric="euclidean").train()
+    model.loss(batch)
+    assert model.reid.pool.norm.num_batches_tracked == 1
 
 
 def test_without_a_locator_it_is_the_plain_cosine(batch):
@@ -244,6 +289,8 @@ def test_the_rows_of_table_1a(weights):
     assert first.options.get(shared) == rows["PPCL"].options.get(shared), "what it is trained with"
     assert (rows["PPCL"] == ppcl.RECIPE) == (weights is not None)
     assert rows["PPCL+"].erasing == 0.5
+    assert rows["PPCL+"].options["neck"]
+    assert rows["PPCL+"].warmup == (10 if weights else rows["PPCL"].warmup)
 
 
 def test_two_stages_train(tmp_path):

@@ -8,6 +8,8 @@ reach beyond [-1, 1], where an image has no pixels.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -40,9 +42,11 @@ def theta_to_box(theta: Tensor) -> Tensor:
     return torch.cat([centre - reach, centre + reach], -1)
 
 
-def _exact(x: Tensor) -> torch.autocast:
+def _exact(x: Tensor) -> AbstractContextManager[object]:
     """No autocast: in half precision a place is up to half a pixel off."""
-    return torch.autocast(x.device.type, enabled=False)
+    kind = x.device.type
+    known = torch.amp.is_autocast_available(kind)  # not on the device "meta"
+    return torch.autocast(kind, enabled=False) if known else nullcontext()
 
 
 def _square(theta: Tensor) -> Tensor:

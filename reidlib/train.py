@@ -169,6 +169,7 @@ def _train(
     batches = build_batches(recipe, bank)
     sampler, batch_size = batches.sampler, recipe.ids_per_batch * recipe.images_per_id
     model = build_model(recipe, dataset.num_ids)
+    model.check_start([earlier.model for earlier in recipe.start])
     for earlier in recipe.start:
         state = load_file(Run.of(earlier, run.path.parent).path / "weights.safetensors")
         model.load_start(state, earlier.model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch.nn.functional as F
@@ -41,6 +41,10 @@ class ReIDModel(nn.Module):
         the runs. Raises ReidError if there is nothing to take.
         """
         raise ReidError(f"{type(self).__name__} takes nothing over from a run of {model}")
+
+    def check_start(self, models: Sequence[str]) -> None:
+        """Raises ReidError if it cannot be trained without a run that is not among a recipe's
+        ``start``, which are runs of these ``models``."""
 
     def encode(self, images: Tensor) -> Encoding:
         """Normalised images [N, 3, H, W] to tensors with batch first; ``"feature"`` is [N, D]."""

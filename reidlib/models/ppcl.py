@@ -6,7 +6,7 @@ image, the region that corresponds. CRLoc learns without part labels, from two c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -128,6 +128,11 @@ class PPCL(ReIDModel):
             return self.reid.load_start(state, model)
         if self.rectifier is not None:
             self.rectifier.load_state_dict(dict(state))
+
+    def check_start(self, models: Sequence[str]) -> None:
+        if self.rectifier is not None and "glrec" not in models:
+            raise ReidError("ppcl: rectify is glrec, but start names no run of the model glrec: "
+                            "name one, or set rectify to resize")  # fmt: skip
 
     def rectify(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """x^r of images [N, 3, H, W] as a test gives them, and the regions [N, 4] of the frame that

@@ -293,6 +293,13 @@ def test_the_rows_of_table_1a(weights):
     assert rows["PPCL+"].warmup == (10 if weights else rows["PPCL"].warmup)
 
 
+def test_a_rectifier_must_have_been_trained():
+    build().check_start(["baseline", "glrec"])
+    build(rectify="resize").check_start([])
+    with pytest.raises(ReidError, match="start names no run of the model glrec"):
+        build().check_start(["baseline"])
+
+
 def test_two_stages_train(tmp_path):
     """The rectifier by itself, then frozen inside; a profile's tiny backbone serves both."""
     data = {"train_ids": 6, "test_ids": 4, "cameras": 2, "images": 2, "size": (64, 32)}

@@ -192,8 +192,8 @@ class PPCL(ReIDModel):
         back = locator(h_y, there, h_x)  # Eq. 5
         other = negative_regions(there, self.beta)  # line 10
         whole = frame(len(h_x), h_x.device)
-        read = self.region.together([(h_r, region), (h_x, whole), (h_y, there), (h_y, other)])
-        anchor, holistic, positive, negative = read
+        read = ((h_r, region), (h_x, whole), (h_y, there), (h_y, other))
+        anchor, holistic, positive, negative = (self.region(h, box) for h, box in read)
         return torch.cat([anchor, holistic]), {
             "pp_cycle": cycle_error(back, region).mean(),  # Eq. 11
             "pp_triplet": part_triplet(anchor, positive, negative, self.alpha),  # Eq. 12

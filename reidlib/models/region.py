@@ -6,8 +6,6 @@ module with the same calls in its place (``PPCL.make_region``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -48,10 +46,6 @@ class RegionMean(nn.Module):
         """Maps [N, C, h, w] and boxes [N, 4] to vectors [N, C]."""
         weight = cell_weights(box, maps.shape[2], maps.shape[3]).to(maps.dtype)
         return torch.bmm(maps.flatten(2), weight.unsqueeze(2)).squeeze(2)
-
-    def together(self, parts: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
-        """What several maps' regions read: vectors of each (maps, box)."""
-        return [self(maps, box) for maps, box in parts]
 
     def prepare(self, maps: Tensor, neck: nn.Module) -> dict[str, Tensor]:
         """What ``distance`` wants of gallery maps [G, C, h, w], once for all queries."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reidlib import geometry
-from reidlib.models.face import GlobalDepthwise, Metric, fitted
+from reidlib.models.face import GlobalDepthwise, Metric
 
 PAIRS = 1024  # regions that are resampled at once in a test
 
@@ -29,13 +27,6 @@ class RegionDepthwise(nn.Module):
     def forward(self, maps: Tensor, box: Tensor) -> Tensor:
         """Maps [N, C, h, w] and boxes [N, 4] to descriptors [N, D]."""
         return self._pool[0].region(maps, box)
-
-    def together(self, parts: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
-        """Descriptors of several maps' regions (maps, box), all in one pass: in training the batch
-        norms see partial and whole images as one batch, as the test's running values do."""
-        pool = self._pool[0]
-        read = [fitted(maps, box, pool.shape) for maps, box in parts]
-        return list(pool(torch.cat(read)).split([len(maps) for maps in read]))
 
     def prepare(self, maps: Tensor, neck: nn.Module) -> dict[str, Tensor]:
         """What ``distance`` wants of gallery maps [G, C, h, w]; ``neck`` is an identity."""

@@ -119,10 +119,11 @@ def test_a_box_of_a_placed_image_is_one_of_the_image():
     torch.testing.assert_close(in_image(found, whole), found)
 
 
-def test_faces_pass_their_batch_norms_once(batch):
+def test_kinds_of_regions_pass_the_batch_norms_of_faces_one_by_one(batch):
+    """Partial, whole, found and negative ones (see ``recipes.faces``)."""
     model = build(pool="depthwise", width=8, metric="euclidean").train()
     model.loss(batch)
-    assert model.reid.pool.norm.num_batches_tracked == 1
+    assert model.reid.pool.norm.num_batches_tracked == 4
 
 
 def test_without_a_locator_it_is_the_plain_cosine(batch):

@@ -17,7 +17,7 @@ from reidlib.data.partial import make_partial
 from reidlib.errors import ReidError
 from reidlib.models.glrec import GLRec
 from reidlib.models.ppcl import PPCL
-from reidlib.patches import bootstrap
+from reidlib.patches import summary
 from reidlib.regions import rectified_boxes
 
 
@@ -70,11 +70,8 @@ def gate_table(
             images = bank.images(slice(0, len(bank)))
             eta = torch.stack([rectified_boxes(model, images)[1] for model in group])
             right = ((eta >= 0.5) == (share < 1)).float()
-            low, high = bootstrap(right.mean(0))
-            sd = right.mean(1).std().item() if len(group) > 1 else float("nan")
-            lines.append({"row": row, "kept": share, "right": right.mean().item(), "sd": sd,
-                          "low": low, "high": high, "n": len(group)})  # fmt: skip
-    return pd.DataFrame(lines)
+            lines.append({"row": row, "kept": share, **summary(right)})
+    return pd.DataFrame(lines).rename(columns={"mean": "right"})
 
 
 def balanced(table: pd.DataFrame) -> float:

@@ -103,11 +103,16 @@ def overlap_table(
     for of, some in pairs.items():
         for row, group in rows.items():
             values = torch.stack([overlaps(model, some) for model in group])
-            low, high = bootstrap(values.mean(0))
-            lines.append({"row": row, "of": of, "mean": values.mean().item(),
-                          "sd": values.mean(1).std().item() if len(values) > 1 else float("nan"),
-                          "low": low, "high": high, "n": len(values)})  # fmt: skip
+            lines.append({"row": row, "of": of, **summary(values)})
     return pd.DataFrame(lines)
+
+
+def summary(values: Tensor) -> dict[str, float]:
+    """Of values [models, N]: mean, sd (over the models, NaN for one), low, high (95 % bootstrap
+    over N), n (models)."""
+    low, high = bootstrap(values.mean(0))
+    sd = values.mean(1).std().item() if len(values) > 1 else float("nan")
+    return {"mean": values.mean().item(), "sd": sd, "low": low, "high": high, "n": len(values)}
 
 
 def bootstrap(values: Tensor, repeats: int = 2000) -> tuple[float, float]:

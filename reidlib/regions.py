@@ -21,7 +21,7 @@ from reidlib.geometry import box_iou
 from reidlib.models.glrec import GLRec
 from reidlib.models.ppcl import PPCL, in_image
 from reidlib.models.region import frame
-from reidlib.patches import Of, Pairs, bootstrap
+from reidlib.patches import Of, Pairs, bootstrap, summary
 
 Model = GLRec | PPCL
 BATCH = 64  # images encoded at once
@@ -98,11 +98,7 @@ def region_table(models: Mapping[str, Sequence[Model]], pairs: Mapping[Of, Pairs
             each = [measures(model, some) for model in group]
             for name in each[0]:
                 values = torch.stack([found[name] for found in each])
-                low, high = bootstrap(values.mean(0))
-                sd = values.mean(1).std().item() if len(values) > 1 else float("nan")
-                lines.append({"row": row, "of": of, "measure": name,
-                              "mean": values.mean().item(), "sd": sd, "low": low, "high": high,
-                              "n": len(values)})  # fmt: skip
+                lines.append({"row": row, "of": of, "measure": name, **summary(values)})
     return pd.DataFrame(lines)
 
 

@@ -110,6 +110,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "locate": True,
         "cycle": 10.0,
         "triplet": 1.0,
+        "joint": False,
         "alpha": 0.3,
         "beta": 0.5,
         "temperature": 0.05,

@@ -52,11 +52,6 @@ class GlobalDepthwise(nn.Module):
         descriptor: Tensor = self.last(self.longer(pooled))
         return descriptor
 
-    def region(self, maps: Tensor, box: Tensor) -> Tensor:
-        """The same [N, D] of regions ``box`` [N, 4] of maps [N, C, H, W] of any size, each
-        resampled to (h, w). Differentiable in the box."""
-        return self(fitted(maps, box, self.shape))
-
 
 def fitted(maps: Tensor, box: Tensor, shape: tuple[int, int]) -> Tensor:
     """Regions ``box`` [N, 4] of maps [N, C, H, W], each resampled to [N, C, *shape]."""

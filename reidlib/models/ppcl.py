@@ -50,6 +50,7 @@ class PPCL(ReIDModel):
         locate: bool = True,
         cycle: float = 10.0,
         triplet: float = 1.0,
+        joint: bool = False,
         alpha: float = 0.3,
         beta: float = 0.5,
         temperature: float = 0.05,
@@ -71,6 +72,8 @@ class PPCL(ReIDModel):
         that the recipe starts from), or they are given as they are, "resize"d or "pad"ded
         (``probes.padded_bank`` pads those of a test). locate: whether there is a CRLoc ("+R" has
         none). cycle, triplet: the weights lambda_cyc and lambda_tri; 0 leaves a constraint out.
+        joint: whether the two constraints train F too, or CRLoc alone and F by L_F alone ("We train
+        the backbone network with loss function L_F", section 3.1).
         alpha, beta: margin and largest overlap of PP-Triplet. temperature, correlation,
         locator_start, coarse: see ``CRLoc``; at the start "region" PP-Cycle is 0, without gradient,
         and holds the locator there. match: what a test reads of the reference: the region that is
@@ -91,6 +94,7 @@ class PPCL(ReIDModel):
                             "set locate to false")  # fmt: skip
         self.size, self.ratio, self.rectify_by = size, check_ratio(ratio), rectify
         self.cycle, self.triplet, self.alpha, self.beta = cycle, triplet, alpha, beta
+        self.joint = joint
         self.reid = Baseline(num_ids, backbone=backbone, weights=weights, size=size, neck=neck,
                              label_smoothing=label_smoothing, margin=margin,
                              last_stride=last_stride)  # fmt: skip
@@ -187,14 +191,16 @@ class PPCL(ReIDModel):
         y is drawn by shuffling x (line 3), mostly another person. What goes back from y to x is
         h_y with its found region, at its place, as h_x^r is at its own.
         """
+        anchor, whole = self.region(h_r, region), self.region(h_x, frame(len(h_x), h_x.device))
+        feature = torch.cat([anchor, whole])
+        if not self.joint:
+            h_r, h_x, anchor = h_r.detach(), h_x.detach(), anchor.detach()
         h_y = h_x[torch.randperm(len(h_x)).to(h_x.device, non_blocking=True)]
         there = locator(h_r, region, h_y)  # Eq. 4
         back = locator(h_y, there, h_x)  # Eq. 5
         other = negative_regions(there, self.beta)  # line 10
-        whole = frame(len(h_x), h_x.device)
-        read = ((h_r, region), (h_x, whole), (h_y, there), (h_y, other))
-        anchor, holistic, positive, negative = (self.region(h, box) for h, box in read)
-        return torch.cat([anchor, holistic]), {
+        positive, negative = (self.region(h_y, r, frozen=not self.joint) for r in (there, other))
+        return feature, {
             "pp_cycle": cycle_error(back, region).mean(),  # Eq. 11
             "pp_triplet": part_triplet(anchor, positive, negative, self.alpha),  # Eq. 12
         }

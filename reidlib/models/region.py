@@ -42,8 +42,8 @@ def cell_weights(box: Tensor, height: int, width: int) -> Tensor:
 class RegionMean(nn.Module):
     """The mean over a region, compared by the cosine after the model's neck."""
 
-    def forward(self, maps: Tensor, box: Tensor) -> Tensor:
-        """Maps [N, C, h, w] and boxes [N, 4] to vectors [N, C]."""
+    def forward(self, maps: Tensor, box: Tensor, frozen: bool = False) -> Tensor:
+        """Maps [N, C, h, w] and boxes [N, 4] to vectors [N, C]. There is nothing to freeze."""
         weight = cell_weights(box, maps.shape[2], maps.shape[3]).to(maps.dtype)
         return torch.bmm(maps.flatten(2), weight.unsqueeze(2)).squeeze(2)
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reidlib import geometry
-from reidlib.models.face import GlobalDepthwise, Metric
+from reidlib.models.face import GlobalDepthwise, Metric, fitted
 
 PAIRS = 1024  # regions that are resampled at once in a test
 
@@ -24,9 +24,13 @@ class RegionDepthwise(nn.Module):
         self._pool = (pool,)  # a tuple: its weights are not stored twice
         self.metric = metric
 
-    def forward(self, maps: Tensor, box: Tensor) -> Tensor:
-        """Maps [N, C, h, w] and boxes [N, 4] to descriptors [N, D]."""
-        return self._pool[0].region(maps, box)
+    def forward(self, maps: Tensor, box: Tensor, frozen: bool = False) -> Tensor:
+        """Maps [N, C, h, w] and boxes [N, 4] to descriptors [N, D]; ``frozen``: without gradients
+        for the descriptor's weights."""
+        pool = self._pool[0]
+        weights = {k: v.detach() if frozen else v for k, v in pool.named_parameters()}
+        found: Tensor = torch.func.functional_call(pool, weights, fitted(maps, box, pool.shape))
+        return found
 
     def prepare(self, maps: Tensor, neck: nn.Module) -> dict[str, Tensor]:
         """What ``distance`` wants of gallery maps [G, C, h, w]; ``neck`` is an identity."""

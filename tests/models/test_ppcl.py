@@ -187,6 +187,22 @@ def test_the_loss_is_algorithm_1(cycle, triplet, batch):
     torch.testing.assert_close(losses["loss"], l_f + cycle * l_cycle + triplet * l_triplet)
 
 
+@pytest.mark.parametrize("options", [{}, {"pool": "depthwise", "width": 8}])
+def test_the_constraints_train_f_only_if_asked(options, batch):
+    def gradients(**more) -> dict[str, torch.Tensor]:
+        model = moved(build(**options, **more)).train()
+        torch.manual_seed(5)
+        model.loss(batch)["loss"].backward()
+        return {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+
+    alone, without, joint = gradients(), gradients(cycle=0.1, triplet=0.01), gradients(joint=True)
+    for name in alone:
+        same = torch.allclose(alone[name], without[name], rtol=1e-4, atol=1e-7)
+        assert same == (not name.startswith("locator.")), name
+    assert not torch.allclose(joint["reid.backbone.stem.conv1.weight"],
+                              alone["reid.backbone.stem.conv1.weight"], rtol=1e-2)  # fmt: skip
+
+
 def trained(model: PPCL, batch: Batch) -> tuple[set[str], set[str]]:
     """Names of the parameters with a gradient, and with a zero one."""
     model.train().loss(batch)["loss"].backward()

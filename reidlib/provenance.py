@@ -14,18 +14,30 @@ from reidlib.paths import root
 def provenance(device: torch.device) -> dict[str, str | int | bool]:
     """Device, threads, commit and versions; whether float32 was rounded to TF32."""
     cuda = device.type == "cuda"
-    try:
-        command = ["git", "-C", str(root()), "describe", "--always", "--dirty"]
-        commit = subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.TimeoutExpired):
-        commit = ""
     return {
         "device": torch.cuda.get_device_name(device) if cuda else platform.machine() + " CPU",
         "tf32": cuda
         and (torch.backends.cudnn.allow_tf32 or torch.get_float32_matmul_precision() != "highest"),
         "threads": torch.get_num_threads(),
-        "commit": commit or "unknown",
+        "commit": commit(),
         "reidlib": reidlib.__version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
+
+
+def commit() -> str:
+    """The commit of the library, with "-dirty" if its files differ from it; tables and figures,
+    which runs write, do not count. "unknown" without git."""
+    head = _git("describe", "--always")
+    return head + ("-dirty" if _git("status", "--porcelain", "--", "reidlib") else "") or "unknown"
+
+
+def _git(*command: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root()), *command], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()

@@ -8,6 +8,7 @@ person the region that lies on the body as the cut does.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import pandas as pd
 import torch
@@ -45,43 +46,50 @@ def gate_accuracy(model: Model, pairs: Pairs) -> Tensor:
     return ((partial >= 0.5).float() + (whole < 0.5).float()) / 2
 
 
-def located(model: PPCL, pairs: Pairs) -> tuple[Tensor, Tensor]:
-    """The regions [N, 4] that CRLoc finds in the holistic images, and each pair's cycle error [N].
+class Located(NamedTuple):
+    """Boxes [N, 4] of the holistic images as they are, also where the gate took one for partial:
+    the ``region`` that CRLoc finds, and the one ``fixed`` at GLRec's box of the probe. ``cycle``
+    [N]: Eq. 11's error, on the way back into the rectified image: a test does not know the whole
+    one."""
 
-    The regions are boxes of the images as they are, also where the gate took one for partial. The
-    error is Eq. 11's, on the way back into the rectified image: a test does not know the whole one.
-    Raises ReidError without a locator.
-    """
-    there, errors, device = [], [], device_of(model)
+    region: Tensor
+    fixed: Tensor
+    cycle: Tensor
+
+
+def located(model: PPCL, pairs: Pairs) -> Located:
+    """What CRLoc finds in all pairs. Raises ReidError without a locator."""
+    found, device = [], device_of(model)
     with evaluating(model):
         for p, h in zip(pairs.partial.split(BATCH), pairs.holistic.split(BATCH), strict=True):
             query, reference = model.encode(p.to(device)), model.encode(h.to(device))
-            found = model.regions(query, reference)
-            back = model.regions({**reference, "box": found}, query)
-            there.append(in_image(found, reference["box"]))
-            errors.append(cycle_error(back, query["box"]))
-    return torch.cat(there).cpu(), torch.cat(errors).cpu()
+            there = model.regions(query, reference)
+            back = model.regions({**reference, "box": there}, query)
+            boxes = (in_image(box, reference["box"]) for box in (there, query["box"]))
+            found.append((*boxes, cycle_error(back, query["box"])))
+    return Located(*(torch.cat(parts).cpu() for parts in zip(*found, strict=True)))
 
 
 def measures(model: Model | None, pairs: Pairs) -> dict[str, Tensor]:
     """What can be measured of a model on pairs, each [N].
 
-    "rectified", "located": IoU of GLRec's box and of CRLoc's region with the true patch, all within
-    the frame; without a model that of the whole frame, as both. "gate": its accuracy. "cycle":
-    squared error in the frame's units (its side is 2).
+    "rectified", "located", "fixed": IoU of GLRec's box, of CRLoc's region and of what it is at
+    first (``Located``) with the true patch, all within the frame; without a model that of the whole
+    frame. "gate": its accuracy. "cycle": squared error in the frame's units (its side is 2).
     """
     true = pairs.true.clamp(-1, 1)
     if model is None:
         whole = box_iou(frame(len(pairs), true.device), true)
-        return {"rectified": whole, "located": whole}
+        return {"rectified": whole, "located": whole, "fixed": whole}
     found = {}
     if isinstance(model, GLRec) or model.rectifier is not None:
         box, _ = rectified_boxes(model, pairs.partial)
         found["rectified"] = box_iou(box.clamp(-1, 1), true)
         found["gate"] = gate_accuracy(model, pairs)
     if isinstance(model, PPCL) and model.locator is not None:
-        box, found["cycle"] = located(model, pairs)
-        found["located"] = box_iou(box.clamp(-1, 1), true)
+        region, fixed, found["cycle"] = located(model, pairs)
+        found["located"] = box_iou(region.clamp(-1, 1), true)
+        found["fixed"] = box_iou(fixed.clamp(-1, 1), true)
     return found
 
 
@@ -108,7 +116,7 @@ def cycle_table(model: PPCL, pairs: Pairs, parts: int = 4) -> pd.DataFrame:
     Columns: cycle (mean error), located (mean IoU), low, high (95 % bootstrap over the part's
     pairs), pairs (their number).
     """
-    box, error = located(model, pairs)
+    box, _, error = located(model, pairs)
     iou = box_iou(box.clamp(-1, 1), pairs.true.clamp(-1, 1))
     lines = []
     for index in error.argsort().tensor_split(parts):
@@ -124,7 +132,7 @@ def returning(claim: str, where: str, models: Sequence[PPCL], pairs: Pairs) -> C
     interval over pairs lies below 0."""
     ranks = []
     for model in models:
-        box, error = located(model, pairs)
+        box, _, error = located(model, pairs)
         iou = box_iou(box.clamp(-1, 1), pairs.true.clamp(-1, 1))
         ranks.append(torch.stack([x.argsort().argsort().double() for x in (error, iou)]))
     generator = torch.Generator().manual_seed(0)

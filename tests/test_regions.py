@@ -109,11 +109,16 @@ def test_the_table(dataset, pairs):
 def test_regions_are_those_of_the_image_as_it_is(pairs):
     """Where the gate takes the reference for partial, too, its map shows it smaller."""
     model, n = ppcl(), len(pairs)
-    box, _ = regions.located(says(model, pairs.true, torch.ones(n)), pairs)
     whole = torch.tensor([[-1.0, -1, 1, 1]]).expand(n, 4)
-    torch.testing.assert_close(box, whole, msg="its region is the place it was put at")
-    box, _ = regions.located(says(model, pairs.true, -torch.ones(n)), pairs)
-    torch.testing.assert_close(box, whole)
+    for logit in (torch.ones(n), -torch.ones(n)):  # both partial, or both whole
+        found = regions.located(says(model, pairs.true, logit), pairs)
+        torch.testing.assert_close(found.region, whole)
+        torch.testing.assert_close(found.fixed, whole)
+    says(model, pairs.true, torch.ones(n), of=pairs.partial)
+    nn.init.constant_(model.locator.fc.bias, 0.3)
+    found = regions.located(model, pairs)
+    torch.testing.assert_close(found.fixed, pairs.true)
+    assert not torch.allclose(found.region, found.fixed)
 
 
 def test_regions_against_their_cycle_error(dataset, pairs):
@@ -123,8 +128,7 @@ def test_regions_against_their_cycle_error(dataset, pairs):
     table = regions.cycle_table(model, pairs, parts=2)
     assert table["pairs"].sum() == len(pairs)
     assert table["cycle"].is_monotonic_increasing
-    _, error = regions.located(model, pairs)
-    assert table["cycle"].iloc[1] <= error.max()
+    assert table["cycle"].iloc[1] <= regions.located(model, pairs).cycle.max()
     assert table["located"].between(0, 1).all()
 
 

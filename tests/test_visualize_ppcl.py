@@ -47,7 +47,7 @@ def test_regions_on_references(model, pairs):
     axes = figure.axes
     assert len(axes) == 2 * 4
     assert [marks(axis) for axis in axes[:4]] == [[], [], [BLUE, RED, GREEN], [BLUE, RED]]
-    found, _ = regions.located(model, some)
+    found = regions.located(model, some).region
     drawn = next(p for p in axes[2].patches if to_hex(p.get_edgecolor()) == RED)
     x0, y0, x1, _ = found[0].clamp(-1, 1).tolist()
     assert drawn.get_width() == pytest.approx((x1 - x0) * SIZE[1] / 2, abs=1e-3)

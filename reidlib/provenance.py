@@ -28,8 +28,9 @@ def provenance(device: torch.device) -> dict[str, str | int | bool]:
 
 def commit() -> str:
     """The commit of the library, with "-dirty" if its files differ from it; tables and figures,
-    which runs write, do not count. "unknown" without git."""
-    head = _git("describe", "--always")
+    which runs write, do not count. "unknown" without git. In full: in a CSV a short one like
+    995e352 reads as a number."""
+    head = _git("rev-parse", "HEAD")
     return head + ("-dirty" if _git("status", "--porcelain", "--", "reidlib") else "") or "unknown"
 
 

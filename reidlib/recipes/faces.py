@@ -36,7 +36,8 @@ PPCL = ppcl.RECIPE.but(
 # - PPCL, its rectifier too trained for 300 steps: 34.8, 81.2, 46.4.
 # So few probes cannot tell these rank-1 from each other; the paper prints 20.9 and 52.9.
 # Partial, whole, found and negative regions each pass the descriptor's batch norms by themselves:
-# all in one pass PPCL had rank-1 13.5 (profile study, three seeds), with one pass each 26.3.
+# all in one pass PPCL had rank-1 13.5 (profile study, three seeds), with one pass each 26.3, both
+# while the two constraints trained F too.
 # a profile's own network and size are for people
 TINY: Mapping[str, Any] = {"backbone": "vgg_tiny", "size": (64, 64)}
 SHORT: Mapping[str, Any] = {

@@ -31,13 +31,15 @@ PLUS = RECIPE.but(**TRICKS)
 # - without a blur at a rate of 3e-4 0.53, 80 and 89 %; with colour jitter of 0.3 0.59, 78 and 97 %.
 # At 96x48, where the whole frame has 0.60, with 250 steps of 16 images IoU 0.65 and gate 80 %, with
 # 300 of 32 0.71 and 86 %, with 300 of 48 0.72 and 88 %.
-# PPCL at 96x48, 300 steps of 24 images (one seed, 225 probes with 40 to 80 % kept), rank-1 / mAP:
+# PPCL at 96x48, 300 steps of 24 images (one seed, 225 probes with 40 to 80 % kept), rank-1 / mAP,
+# the two constraints training F too:
 # - without a neck the identity loss stays at chance: 24.0 / 22.7 for +R, 28.9 / 24.3 with CRLoc;
 # - with a neck and lr 3e-3 56.0 / 51.8 for +R, 53.3 / 49.1 for PPCL (50.7 / 45.0 if the losses of
 #   F read whole maps of partial images, too).
 # If the two constraints train F too (``joint``), PP-Triplet, which pulls parts of different people
-# together, takes identity out of it: on Market-1501 (1,000 steps of 24, 120 probes) rank-1 17.5
-# instead of 44.2; after the study's 300 steps on drawn people there is no difference yet.
+# together, takes identity out of it: on Market-1501 (1,000 steps of 24, 120 probes) rank-1 5.8 and
+# 17.5 (two runs that differ in rounding) instead of 44.2; after the study's 300 steps on drawn
+# people there is no difference yet.
 # PP-Cycle, ten times PP-Triplet, holds a locator that starts at GLRec's region there: IoU 0.638
 # with the true region of the same person, GLRec's 0.637, the whole frame's 0.504. Started at the
 # whole frame the cycle closes (0.02) over wrong regions: 0.38, and 48.9 / 44.1.

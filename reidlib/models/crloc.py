@@ -18,7 +18,7 @@ from reidlib.errors import ReidError
 Correlation = Literal["cosine", "printed"]
 Start = Literal["region", "frame"]
 WIDTH = 16  # channels of each convolution: the paper gives none, every pair pays for them
-TOGETHER = 8  # queries whose correlation with a block of reference maps is one matrix product
+TOGETHER = 32  # queries whose correlation with a block of reference maps is one matrix product
 
 
 def coverage(box: Tensor, height: int, width: int) -> Tensor:

@@ -28,7 +28,7 @@ from reidlib.models.region_depthwise import RegionDepthwise
 
 Rectify = Literal["glrec", "resize", "pad"]
 Match = Literal["located", "fixed"]
-GALLERY = 64  # maps that are matched with all queries at once
+GALLERY = 256  # maps that are matched with as many queries at once
 
 
 class PPCL(ReIDModel):

@@ -25,14 +25,14 @@ import torch
 from train import OPTIONS, bare, ours
 
 from reidlib.data import ImageBank
-from reidlib.encode import encode_split
-from reidlib.evaluate import evaluate
+from reidlib.evaluate.encode import encode_split
+from reidlib.evaluate.retrieval import evaluate
 from reidlib.models import ReIDModel
-from reidlib.provenance import provenance
-from reidlib.recipe import Recipe
-from reidlib.recipes import baseline
-from reidlib.runs import Run, default_device
-from reidlib.train import build_model, fit
+from reidlib.papers.comparators import baseline
+from reidlib.system.provenance import provenance
+from reidlib.train.loop import build_model, fit
+from reidlib.train.recipe import Recipe
+from reidlib.train.store import Run, default_device
 
 PEOPLE = {"train_ids": 16, "test_ids": 16, "cameras": 2, "images": 4}  # few of them
 ROWS: list[dict[str, Any]] = []

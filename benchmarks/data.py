@@ -23,8 +23,8 @@ from torch.utils.data import DataLoader, Dataset
 from reidlib.data import ImageBank, load
 from reidlib.data.batches import Batches
 from reidlib.data.sampler import IdentitySampler
-from reidlib.recipes import baseline
-from reidlib.train import build_batches, build_model, build_optimizer
+from reidlib.papers.comparators import baseline
+from reidlib.train.loop import build_batches, build_model, build_optimizer
 
 SIZE = (256, 128)
 

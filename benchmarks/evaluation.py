@@ -18,9 +18,9 @@ import measure
 import numpy as np
 import torch
 
-from reidlib.evaluate import score
+from reidlib.evaluate.retrieval import score
 
-BLOCK = 2**26  # distances held at once, as in reidlib.encode
+BLOCK = 2**26  # distances held at once, as in reidlib.evaluate.encode
 
 
 def blocks(query: torch.Tensor, gallery: torch.Tensor) -> Iterator[torch.Tensor]:

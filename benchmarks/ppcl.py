@@ -22,11 +22,11 @@ from torch import Tensor
 
 from reidlib import models
 from reidlib.data.augment import keep_boxes
-from reidlib.encode import evaluating
+from reidlib.evaluate.encode import evaluating
 from reidlib.models import Encoding, ReIDModel
-from reidlib.models.glrec import GLRec
-from reidlib.models.ppcl import PPCL
-from reidlib.models.region import frame
+from reidlib.papers.ppcl.model import PPCL
+from reidlib.papers.ppcl.rectifier import GLRec
+from reidlib.papers.ppcl.region import frame
 
 BATCH = 32
 COMPARED = {"+R": "Resize", "+R+L": "Resize", "+R+L, coarse 2": "Resize",

@@ -14,8 +14,8 @@ import measure
 import torch
 
 from reidlib import models
+from reidlib.evaluate.throughput import gmacs
 from reidlib.models import ReIDModel
-from reidlib.throughput import gmacs
 
 
 def main() -> None:

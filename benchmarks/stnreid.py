@@ -13,9 +13,8 @@ import torch
 from measure import seconds, verdict
 from torch import Tensor
 
-from reidlib.encode import evaluating
-from reidlib.models.localization import Localization
-from reidlib.models.stnreid import PAIRS
+from reidlib.evaluate.encode import evaluating
+from reidlib.papers.stnreid.model import PAIRS, Localization
 
 
 def naive(network: Localization, query: Tensor, gallery: Tensor) -> Tensor:

@@ -23,11 +23,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from reidlib.recipe import Recipe
-from reidlib.recipes import baseline
-from reidlib.runs import Run
-from reidlib.sweep import dask, fit_all, processes
-from reidlib.workers import cores
+from reidlib.papers.comparators import baseline
+from reidlib.train.recipe import Recipe
+from reidlib.train.store import Run
+from reidlib.train.sweep import dask, fit_all, processes
+from reidlib.train.workers import cores
 
 SMALL = baseline.SCRATCH.but(dataset="synthetic", backbone="tiny", size=(96, 48))
 

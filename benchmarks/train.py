@@ -26,10 +26,10 @@ from measure import HERE, peer_python, verdict
 from PIL import Image
 
 from reidlib.data import Dataset, ImageBank, load
-from reidlib.recipe import Recipe
-from reidlib.recipes import baseline
-from reidlib.runs import default_device
-from reidlib.train import build_batches, build_model, build_optimizer, fit
+from reidlib.papers.comparators import baseline
+from reidlib.train.loop import build_batches, build_model, build_optimizer, fit
+from reidlib.train.recipe import Recipe
+from reidlib.train.store import default_device
 
 
 def bare(recipe: Recipe, dataset: Dataset, steps: int) -> float:

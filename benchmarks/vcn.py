@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from reidlib import models
-from reidlib.encode import evaluating
-from reidlib.models.spatial import row_pool
+from reidlib.evaluate.encode import evaluating
+from reidlib.papers.vcn.model import row_pool
 
 
 def loop(maps: Tensor, kernels: Tensor) -> Tensor:

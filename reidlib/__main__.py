@@ -2,6 +2,6 @@
 
 import sys
 
-from reidlib.cli import main
+from reidlib.workbook.cli import main
 
 sys.exit(main())

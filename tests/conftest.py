@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from reidlib.data.batches import Batch
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -75,3 +77,16 @@ def weights_file() -> Path:
     if not path.is_file():
         pytest.skip(f"REIDLIB_WEIGHTS_DIR ({folder}) holds no {path.name}")
     return path
+
+
+@pytest.fixture
+def batch(request: pytest.FixtureRequest) -> Batch:
+    """4 identities x 2 images of noise, of the test file's SIZE (default: 96x32)."""
+    n = 8
+    return Batch(
+        images=torch.randn(n, 3, *getattr(request.module, "SIZE", (96, 32))),
+        label=torch.arange(4).repeat_interleave(2),
+        cam=torch.ones(n, dtype=torch.int64),
+        index=torch.arange(n),
+        theta=torch.eye(2, 3).repeat(n, 1, 1),
+    )

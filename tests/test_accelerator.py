@@ -10,11 +10,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from reidlib.data import ImageBank, load
 from reidlib.data.batches import Batches
 from reidlib.data.sampler import IdentitySampler
-from reidlib.encode import cosine_blocks, encode_split
+from reidlib.evaluate.encode import cosine_blocks, encode_split
+from reidlib.evaluate.ranking import match_ranks
 from reidlib.models import ReIDModel, build
-from reidlib.ranking import match_ranks
-from reidlib.recipe import Recipe
-from reidlib.train import fit
+from reidlib.train.loop import fit
+from reidlib.train.recipe import Recipe
 
 OPTIONS = {"train_ids": 8, "test_ids": 6, "cameras": 2, "images": 2, "size": (64, 32)}
 CUDA = torch.device("cuda:0")

@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reidlib import rerank, sparse
+from reidlib import rerank
 from reidlib.errors import ReidError
+from reidlib.evaluate import sparse
 from reidlib.rerank import average_query_expansion, k_reciprocal
 
 

@@ -155,8 +155,9 @@ def test_the_core_imports_without_the_workbook() -> None:
         "for name in ('matplotlib', 'seaborn', 'papermill', 'nbconvert', 'pytorch_grad_cam', "
         "'scipy', 'IPython', 'jupyterlab', 'dask'):\n"
         "    sys.modules[name] = None\n"
-        "import reidlib.cli, reidlib.data, reidlib.evaluate, reidlib.geometry, reidlib.models\n"
-        "import reidlib.losses, reidlib.profile, reidlib.runs, reidlib.train, reidlib.batch\n"
+        "import reidlib.workbook.cli, reidlib.data, reidlib.evaluate, reidlib.geometry\n"
+        "import reidlib.losses, reidlib.models, reidlib.rerank, reidlib.train\n"
+        "import reidlib.workbook.profile, reidlib.workbook.batch\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -13,25 +13,25 @@ from reidlib.data.bank import ImageBank
 from reidlib.data.dataset import Dataset
 from reidlib.data.partial import make_partial
 from reidlib.errors import ReidError, nearest
-from reidlib.types import check_type, hints_of
+from reidlib.system.types import check_type, hints_of
 
 # name -> module that holds `load`
 LOADERS: dict[str, str] = {
-    "casia-webface": "reidlib.data.casia_webface",
-    "cuhk03-detected": "reidlib.data.cuhk03_detected",
-    "cuhk03-labeled": "reidlib.data.cuhk03_labeled",
-    "cuhk03-subset": "reidlib.data.cuhk03_subset",
-    "dukemtmcreid": "reidlib.data.dukemtmcreid",
-    "folder": "reidlib.data.folder",
-    "lfw": "reidlib.data.lfw",
-    "market1501": "reidlib.data.market1501",
-    "mars": "reidlib.data.mars",
-    "msmt17": "reidlib.data.msmt17",
-    "partial-ilids": "reidlib.data.partial_ilids",
-    "partial-reid": "reidlib.data.partial_reid",
-    "synthetic": "reidlib.data.synthetic",
-    "synthetic-faces": "reidlib.data.synthetic_faces",
-    "viper": "reidlib.data.viper",
+    "casia-webface": "reidlib.data.sets.casia_webface",
+    "cuhk03-detected": "reidlib.data.sets.cuhk03_detected",
+    "cuhk03-labeled": "reidlib.data.sets.cuhk03_labeled",
+    "cuhk03-subset": "reidlib.data.sets.cuhk03_subset",
+    "dukemtmcreid": "reidlib.data.sets.dukemtmcreid",
+    "folder": "reidlib.data.sets.folder",
+    "lfw": "reidlib.data.sets.lfw",
+    "market1501": "reidlib.data.sets.market1501",
+    "mars": "reidlib.data.sets.mars",
+    "msmt17": "reidlib.data.sets.msmt17",
+    "partial-ilids": "reidlib.data.sets.partial_ilids",
+    "partial-reid": "reidlib.data.sets.partial_reid",
+    "synthetic": "reidlib.data.drawn.synthetic",
+    "synthetic-faces": "reidlib.data.drawn.synthetic_faces",
+    "viper": "reidlib.data.sets.viper",
 }
 EMBEDDED = ("synthetic", "synthetic-faces")  # drawn by us: pictures of them may be committed
 

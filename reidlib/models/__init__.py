@@ -8,21 +8,21 @@ from typing import Any
 
 from reidlib.errors import ReidError, nearest
 from reidlib.models.base import Encoding, ReIDModel
-from reidlib.types import check_type, hints_of
+from reidlib.system.types import check_type, hints_of
 
 # name -> (module, class)
 MODELS: dict[str, tuple[str, str]] = {
     "baseline": ("reidlib.models.baseline", "Baseline"),
     "dsr": ("reidlib.models.dsr", "DSR"),
-    "glrec": ("reidlib.models.glrec", "GLRec"),
+    "glrec": ("reidlib.papers.ppcl.rectifier", "GLRec"),
     "mgn": ("reidlib.models.mgn", "MGN"),
     "pcb": ("reidlib.models.pcb", "PCB"),
-    "ppcl": ("reidlib.models.ppcl", "PPCL"),
-    "rmgl": ("reidlib.models.rmgl", "RMGL"),
-    "scr": ("reidlib.models.scr", "SCR"),
-    "stnreid": ("reidlib.models.stnreid", "STNReID"),
-    "vcn": ("reidlib.models.vcn", "VCN"),
-    "vggface": ("reidlib.models.face", "VGGFace"),
+    "ppcl": ("reidlib.papers.ppcl.model", "PPCL"),
+    "rmgl": ("reidlib.papers.rmgl.model", "RMGL"),
+    "scr": ("reidlib.papers.scr.model", "SCR"),
+    "stnreid": ("reidlib.papers.stnreid.model", "STNReID"),
+    "vcn": ("reidlib.papers.vcn.model", "VCN"),
+    "vggface": ("reidlib.papers.ppcl.face", "VGGFace"),
 }
 COMMON = ("num_ids", "backbone", "weights", "size")  # what every model takes
 

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from reidlib.models import ReIDModel
 from reidlib.models.backbone import STAGES
-from reidlib.models.rmgl import RMGL, SHARED
-from reidlib.models.scr import SCR
-from reidlib.receptive import SPLITS
+from reidlib.papers.rmgl.model import RMGL, SHARED
+from reidlib.papers.rmgl.receptive import SPLITS
+from reidlib.papers.scr.model import SCR
 from reidlib.visualize.stages import stages
 
 STEP, LANE = 1.75, 1.75  # inches from stage to stage, from lane to lane

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reidlib.metrics import Metrics
+from reidlib.evaluate.metrics import Metrics
 
 
 def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:

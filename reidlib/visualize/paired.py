@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from reidlib.data import Dataset, ImageBank
-from reidlib.encode import device_of, encode_split, evaluating
+from reidlib.evaluate.encode import device_of, encode_split, evaluating
 from reidlib.models import ReIDModel
 from reidlib.visualize.ranking import allowed_distance, list_tiles
 from reidlib.visualize.style import mosaic, show

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
 from reidlib.errors import ReidError
-from reidlib.tables import NAMES
+from reidlib.workbook.tables import NAMES
 
 NEEDED = ("x", "metric", "mean", "low", "high", "sd", "n")
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reidlib.cli import main
-from reidlib.data import check, market1501
+from reidlib.data.sets import check, market1501
+from reidlib.workbook.cli import main
 
 PARTS = {"bounding_box_train": 2, "query": 5, "bounding_box_test": 5}
 

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 from scipy.io import loadmat, savemat
 
-from reidlib.data import cuhk03_mat, load
+from reidlib.data import load
+from reidlib.data.sets import cuhk03_mat
 from reidlib.errors import ReidError
 
 pytestmark = pytest.mark.filterwarnings("ignore:CUHK03")

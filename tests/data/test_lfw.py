@@ -4,7 +4,8 @@ import fixtures
 import numpy as np
 import pytest
 
-from reidlib.data import ImageBank, lfw, load
+from reidlib.data import ImageBank, load
+from reidlib.data.sets import lfw
 from reidlib.errors import ReidError
 
 pytestmark = pytest.mark.filterwarnings("ignore:LFW")

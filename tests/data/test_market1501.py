@@ -4,7 +4,8 @@ import warnings
 
 import pytest
 
-from reidlib.data import load, market1501
+from reidlib.data import load
+from reidlib.data.sets import market1501
 from reidlib.errors import ReidError
 
 TRAIN = ["0002_c1s1_000451_03.jpg", "0002_c2s1_000776_01.jpg", "0007_c3s3_077419_03.jpg"]

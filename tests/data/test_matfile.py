@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from reidlib.data import matfile
+from reidlib.data.sets import matfile
 
 RNG = np.random.default_rng(0)
 KINDS = ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"]

@@ -8,9 +8,10 @@ import warnings
 import pytest
 from fixtures import CASES, Case
 
-from reidlib.cli import main
-from reidlib.data import EMBEDDED, LOADERS, ImageBank, check, load
+from reidlib.data import EMBEDDED, LOADERS, ImageBank, load
+from reidlib.data.sets import check
 from reidlib.errors import ReidError
+from reidlib.workbook.cli import main
 
 
 @pytest.fixture(scope="session")

@@ -65,7 +65,7 @@ def test_a_batch_depends_on_seed_and_step_alone(pid):
 
 
 def test_the_drawing_is_the_one_of_the_stored_runs():
-    """If this fails on purpose, raise FORMAT in reidlib/recipe.py: all runs would differ."""
+    """If this fails on purpose, raise FORMAT in reidlib/train/recipe.py: all runs would differ."""
     sampler = IdentitySampler(np.repeat([4, 1, 9, 6], [3, 1, 5, 2]), 2, 3, seed=11)
     assert sampler.ids.tolist() == [1, 4, 6, 9]
     assert [sampler(step).tolist() for step in range(4)] == PINNED

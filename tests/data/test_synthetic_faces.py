@@ -13,12 +13,13 @@ import pytest
 from PIL import Image
 
 import reidlib.data
-from reidlib.data import Dataset, drawn
-from reidlib.data.faces import features
-from reidlib.data.faces import portrait as portraits
-from reidlib.data.faces.pose import Pose
-from reidlib.data.faces.traits import STYLES, face
-from reidlib.data.synthetic_faces import ATTRIBUTES, BOXES, PARTS, load, portrait
+from reidlib.data import Dataset
+from reidlib.data.drawn import cache as drawn
+from reidlib.data.drawn.faces import features
+from reidlib.data.drawn.faces import portrait as portraits
+from reidlib.data.drawn.faces.pose import Pose
+from reidlib.data.drawn.faces.traits import STYLES, face
+from reidlib.data.drawn.synthetic_faces import ATTRIBUTES, BOXES, PARTS, load, portrait
 from reidlib.errors import ReidError
 
 SMALL = dict(train_ids=3, test_ids=4, images=3, size=(32, 32))

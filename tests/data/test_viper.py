@@ -3,7 +3,8 @@
 import fixtures
 import pytest
 
-from reidlib.data import load, viper
+from reidlib.data import load
+from reidlib.data.sets import viper
 from reidlib.errors import ReidError
 
 pytestmark = pytest.mark.filterwarnings("ignore:VIPeR")

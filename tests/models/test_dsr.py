@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from reidlib import models
-from reidlib.encode import evaluating
 from reidlib.errors import ReidError
+from reidlib.evaluate.encode import evaluating
 from reidlib.models.dsr import ridge_dictionary, sparse_error
-from reidlib.recipes import stnreid
+from reidlib.papers.stnreid import recipe as stnreid
 
 SIZE = (96, 48)
 

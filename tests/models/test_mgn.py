@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from reidlib import models
-from reidlib.encode import evaluating
 from reidlib.errors import ReidError
+from reidlib.evaluate.encode import evaluating
 from reidlib.losses import batch_hard_triplet
 
 SIZE = (96, 32)

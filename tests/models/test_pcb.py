@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 
 from reidlib import models
-from reidlib.encode import evaluating
 from reidlib.errors import ReidError
+from reidlib.evaluate.encode import evaluating
 from reidlib.models.base import count_parameters
-from reidlib.recipes import pcb
+from reidlib.papers.comparators import pcb
 
 SIZE = (96, 32)
 

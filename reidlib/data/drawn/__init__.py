@@ -1,0 +1,1 @@
+"""Drawn people and faces, whose true geometry is known."""

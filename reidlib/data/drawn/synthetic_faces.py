@@ -1,0 +1,132 @@
+"""Synthetic faces, embedded: drawn portraits with partial queries, as Partial-LFW has.
+
+Nobody in them is real. Three identities share each look (shape of the face, skin, hair) and differ
+in features; the pictures of one differ in light, colours, background, pose and expression. See
+``data/drawn/faces``. Protocol "partial": queries are camera 0, the gallery camera 1, one holistic
+image an identity; no camera filter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from reidlib.data.dataset import SPLITS, Dataset
+from reidlib.data.drawn import cache as drawn
+from reidlib.data.drawn.faces.portrait import BOXES, PARTS, Truth, portrait
+from reidlib.data.drawn.faces.traits import Face
+from reidlib.data.sets.lfw import random_boxes
+from reidlib.data.sets.partial_layout import PARTIAL_CAM, WHOLE_CAM
+from reidlib.errors import ReidError
+from reidlib.system.paths import cache_dir
+from reidlib.system.types import hints_of
+
+__all__ = ["ATTRIBUTES", "BOXES", "DRAWING", "PARTS", "load", "portrait"]
+
+# Raise it with every change of a pixel or a truth: caches and fingerprints depend on it.
+DRAWING = 1
+ATTRIBUTES = tuple(f.name for f in fields(Face) if f.name != "tint")
+FOLDERS = SPLITS
+_LIMITS = {
+    "train_ids": (1, 4000),
+    "test_ids": (2, 4000),
+    "images": (2, 64),
+    "seed": (0, 2**31 - 1),
+}
+
+
+def load(
+    root: Path | None = None,
+    *,
+    train_ids: int = 64,
+    test_ids: int = 64,
+    images: int = 8,
+    size: tuple[int, int] = (64, 64),
+    seed: int = 0,
+    area: tuple[float, float] = (0.3, 0.7),
+    cropped: bool = True,
+    test_only: bool = False,
+) -> Dataset:
+    """Synthetic faces; drawn on the first call, cached afterwards.
+
+    root: not used, there is nothing to download (the cache is below ``REIDLIB_CACHE``).
+    train_ids, test_ids: identities, without overlap. images: of an identity; of a test identity one
+    is the gallery, the others are queries. size: (H, W) with H = W.
+    area: low and high of the share of its area that a query keeps; its column ``box`` says which
+    part, drawn as for ``lfw``. cropped: False leaves the queries whole.
+    test_only: draws query and gallery alone; the people are the same.
+
+    Further columns: BOXES (``portrait.Truth``; of the whole picture, whatever ``box`` keeps) and
+    ATTRIBUTES (of ``traits.Face``). Raises ReidError for a value out of range.
+    """
+    options = {key: value for key, value in locals().items() if key != "root"}
+    options = _checked(options)
+    drawing = {key: options[key] for key in ("train_ids", "test_ids", "images", "size", "seed")}
+    if options["test_only"]:
+        drawing["test_only"] = True
+    text = json.dumps({"drawing": DRAWING, **drawing}, sort_keys=True)
+    folder = cache_dir() / "synthetic-faces" / hashlib.sha256(text.encode()).hexdigest()[:16]
+    table, pixels = drawn.cached(
+        folder,
+        lambda folder: drawn.read(folder, BOXES),
+        lambda folder: drawn.write(folder, _pictures(drawing), drawing, FOLDERS, "faces"),
+    )
+    train, query, gallery = (
+        table[table["split"] == split].drop(columns="split").reset_index(drop=True)
+        for split in SPLITS
+    )
+    text = f"synthetic-faces|{text}|{pixels}"
+    if options["cropped"]:
+        low, high = options["area"]
+        boxes = random_boxes(len(query), (low, high), seed)
+        query = query.assign(box=pd.Series(boxes, index=query.index, dtype=object))
+        text += f"|{low!r}|{high!r}"
+    fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return Dataset("synthetic-faces", train, query, gallery, fingerprint, "partial", embedded=True)
+
+
+def _checked(options: dict[str, Any]) -> dict[str, Any]:
+    drawn.checked(options, hints_of(load), _LIMITS, "synthetic-faces")
+    height, width = options["size"]
+    if height != width or not 32 <= height <= 256:
+        raise ReidError(
+            f"synthetic-faces: size is {options['size']}, not (H, H) with H between 32 and 256"
+        )
+    low, high = options["area"]
+    if not 0 < low <= high <= 1:
+        raise ReidError(f"synthetic-faces: area is {options['area']}, not 0 < low <= high <= 1")
+    return options
+
+
+def _pictures(options: dict[str, Any]) -> Iterator[drawn.Picture]:
+    """Every picture, split by split."""
+    train_ids, seed, size = options["train_ids"], options["seed"], options["size"]
+    everybody = range(train_ids + options["test_ids"])
+    for split in SPLITS:
+        if split == "train" and options.get("test_only"):
+            continue
+        for who in everybody[:train_ids] if split == "train" else everybody[train_ids:]:
+            cam = WHOLE_CAM if split == "gallery" else PARTIAL_CAM
+            first = 1 if split == "query" else 0
+            last = 1 if split == "gallery" else options["images"]
+            for occasion in range(first, last):
+                image, truth = portrait(seed, who, occasion, size=size)
+                path = f"{split}/{who + 1:04d}_{occasion + 1:04d}.png"
+                row = {"split": split, "path": path, "pid": who + 1, "cam": cam}
+                yield image, {**row, **_row(truth)}
+
+
+def _row(truth: Truth) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for name in ATTRIBUTES:
+        value = getattr(truth.person, name)
+        row[name] = round(value, 6) if isinstance(value, float) else value
+    for name, box in truth.boxes.items():
+        row |= drawn.corners(name, box)
+    return row

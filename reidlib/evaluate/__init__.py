@@ -1,0 +1,8 @@
+"""Evaluation: encode, rank, score, compare."""
+
+from reidlib.evaluate.compare import compare
+from reidlib.evaluate.encode import encode_split
+from reidlib.evaluate.metrics import Metrics
+from reidlib.evaluate.retrieval import evaluate, score
+
+__all__ = ["Metrics", "compare", "encode_split", "evaluate", "score"]

@@ -1,0 +1,126 @@
+"""From images to encodings, from encodings to distances: streamed, without gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from reidlib.errors import ReidError
+from reidlib.models.base import Encoding, ReIDModel, take
+from reidlib.system.compiling import compiled
+from reidlib.system.numerics import full_precision
+
+if TYPE_CHECKING:
+    from reidlib.data.bank import ImageBank
+
+BLOCK = 2**26  # distances held at once: 256 MB of float32
+
+
+def encode_split(
+    model: ReIDModel,
+    bank: ImageBank,
+    *,
+    rows: Tensor | None = None,
+    flip: bool = False,
+    batch_size: int = 128,
+    device: torch.device | str | None = None,
+    amp: bool = False,
+    compile: str | None = None,
+) -> Encoding:
+    """Encodes the images of ``bank`` in its order, or those of ``rows`` [n] int64 in theirs.
+
+    ``flip``: "feature" becomes the mean over the image and its mirror image; a model whose other
+    entries may be averaged too names them in ``mirror_averaged``. All other entries stay those of
+    the image as it is. ``amp``: bfloat16 autocast on an accelerator, else float32 without TF32.
+    ``compile``: a mode of torch.compile (see ``system.compiling``); the model must take any batch
+    size. The model runs in evaluation mode and is left in the mode it was in, on ``device``
+    (default: where it is). Returns tensors with n rows on that device; half precision becomes
+    float32. Nothing waits for the accelerator.
+    """
+    device = torch.device(device) if device is not None else device_of(model)
+    model.to(device)
+    averaged = getattr(model, "mirror_averaged", ("feature",))
+    number = len(bank) if rows is None else len(rows)
+    if not number:
+        raise ReidError("there are no images to encode")
+
+    def encode(images: Tensor) -> Encoding:
+        part = {key: _full(value) for key, value in model.encode(images).items()}
+        if flip:
+            mirrored = model.encode(images.flip(-1))
+            for key in averaged:
+                part[key] = (part[key] + _full(mirrored[key])) / 2
+        return part
+
+    out: Encoding = {}
+    block = compiled(encode, compile)
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=amp)
+    with evaluating(model), full_precision(), autocast:
+        for start in range(0, number, batch_size):
+            some = slice(start, min(start + batch_size, number))
+            images = bank.images(some if rows is None else rows[some])
+            images = images.to(device, non_blocking=True)
+            n = len(images)
+            if compile and n < batch_size:  # compiled once, for one shape
+                images = F.pad(images, (0, 0, 0, 0, 0, 0, 0, batch_size - n))
+            for key, value in block(images).items():
+                if key not in out:
+                    with torch.inference_mode(False):  # so that a notebook may use it as it likes
+                        out[key] = value.new_empty((number, *value.shape[1:]))
+                out[key][some] = value[:n]
+    return out
+
+
+def distance_blocks(model: ReIDModel, query: Encoding, gallery: Encoding) -> Iterator[Tensor]:
+    """Row blocks [B,G] of ``model.distance``, as many rows as make 256 MB."""
+    if type(model).distance is ReIDModel.distance:
+        yield from cosine_blocks(query["feature"], gallery["feature"])
+        return
+    step = max(1, BLOCK // max(length(gallery), 1))
+    for start in range(0, length(query), step):
+        with evaluating(model), full_precision():
+            block = model.distance(take(query, slice(start, start + step)), gallery)
+        yield block
+
+
+def cosine_blocks(query: Tensor, gallery: Tensor) -> Iterator[Tensor]:
+    """Row blocks [B,G] of 1 - cosine, the default distance; features are normalised only once."""
+    query, right = F.normalize(query.detach()), F.normalize(gallery.detach()).T
+    one = torch.ones((), dtype=right.dtype, device=right.device)
+    for rows in query.split(max(1, BLOCK // max(right.shape[1], 1))):
+        with full_precision():
+            block = rows @ right
+        yield torch.sub(one, block, out=block)
+
+
+def length(encoding: Encoding) -> int:
+    """The number of images in an encoding."""
+    return len(next(iter(encoding.values())))
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module, gradients: bool = False) -> Iterator[None]:
+    """Evaluation mode, without ``gradients`` unless they are asked for; afterwards every module is
+    in the mode it was in."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        with torch.enable_grad() if gradients else torch.inference_mode():
+            yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def device_of(model: torch.nn.Module) -> torch.device:
+    """Where a model's parameters are."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
+def _full(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

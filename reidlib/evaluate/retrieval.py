@@ -1,0 +1,211 @@
+"""Evaluation of a model on a dataset: encode both splits, stream the distances, score.
+
+What a notebook needs of evaluation is importable from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from reidlib import rerank as reranking
+from reidlib.errors import ReidError, nearest
+from reidlib.evaluate.compare import Comparison, compare, interval
+from reidlib.evaluate.encode import (
+    Encoding,
+    cosine_blocks,
+    device_of,
+    distance_blocks,
+    encode_split,
+    evaluating,
+)
+from reidlib.evaluate.metrics import Metrics, score
+from reidlib.evaluate.ranking import PROTOCOLS
+from reidlib.evaluate.single_shot import single_shot_cmc
+from reidlib.evaluate.verification import roc_curve, tpr_at_fpr
+from reidlib.evaluate.video import Pooling, Sampling, plan, pool_tracklets
+from reidlib.models.base import ReIDModel
+from reidlib.system.compiling import forget
+from reidlib.system.types import check_type
+
+if TYPE_CHECKING:
+    from reidlib.data.bank import ImageBank
+    from reidlib.data.dataset import Dataset
+
+__all__ = [
+    "Comparison",
+    "Encoding",
+    "Metrics",
+    "compare",
+    "distance_blocks",
+    "distances",
+    "encode_split",
+    "evaluate",
+    "interval",
+    "pool_tracklets",
+    "roc_curve",
+    "score",
+    "single_shot_cmc",
+    "tpr_at_fpr",
+]
+
+
+def evaluate(
+    model: ReIDModel,
+    dataset: Dataset,
+    *,
+    flip: bool = False,
+    rerank: bool | Mapping[str, float] | None = None,
+    aqe: int | None = None,
+    device: torch.device | str | None = None,
+    batch_size: int = 128,
+    protocol: str | None = None,
+    frames: int | None = None,
+    sampling: Sampling = "even",
+    groups: int = 1,
+    frame_norm: bool = False,
+    frame_seed: int = 0,
+    swap: bool = False,
+    pad: bool = False,
+    max_rank: int = 50,
+    amp: bool = False,
+    compile: str | None = None,
+    query_bank: ImageBank | None = None,
+    gallery_bank: ImageBank | None = None,
+) -> Metrics:
+    """Encodes query and gallery of ``dataset`` and scores the distances between them.
+
+    ``flip``, ``amp``, ``compile``, ``batch_size``, ``device``: as in ``encode_split``.
+    ``rerank``: True, or the k1, k2, lambda_ of ``rerank.k_reciprocal``. ``aqe``: number of gallery
+    images for average query expansion. ``protocol``: "market1501", "cuhk03", "partial" as in
+    ``score``, or "tracklet" (one encoding per tracklet, then as "market1501"); default: the
+    dataset's. ``frames``, ``sampling``, ``groups``, ``frame_norm``, ``frame_seed``: how the frames
+    of a tracklet become its encoding (``video.Pooling``); by default the mean over all of them.
+    ``swap``: query and gallery change places. ``pad``: query images keep their proportions, in the
+    middle of the mean colour (``probes.padded_bank``), instead of filling the size.
+    ``query_bank``, ``gallery_bank``: the images of the dataset's splits at ``model.size``, which
+    saves decoding them again. Junk is not encoded, nor are frames that are not sampled.
+    """
+    protocol = protocol or dataset.protocol
+    if protocol not in (known := (*PROTOCOLS, "tracklet")):
+        raise ReidError(f'unknown protocol "{protocol}"{nearest(protocol, known)}')
+    pooling = Pooling(frames, sampling, groups, frame_norm, frame_seed)
+    if protocol != "tracklet" and pooling != Pooling():
+        raise ReidError(
+            'frames, sampling, groups, frame_norm and frame_seed are for protocol="tracklet", not '
+            f'"{protocol}"'
+        )
+    if compile:
+        forget()
+    banks = (query_bank, gallery_bank)
+    if pad and query_bank is not None:
+        raise ReidError("pad reads the query images itself: leave query_bank out")
+    sides: list[Encoding] = []
+    tables = []
+    for split, bank in zip((dataset.query, dataset.gallery), banks, strict=True):
+        if bank is not None and (len(bank) != len(split) or tuple(bank.size) != tuple(model.size)):
+            raise ReidError(
+                f"the bank holds {len(bank)} images of {tuple(bank.size)}, "
+                f"the split {len(split)} and the model takes {tuple(model.size)}"
+            )
+        wanted = np.flatnonzero(split["pid"] != -1)
+        if not len(wanted):
+            side = ("query", "gallery")[len(sides)]
+            raise ReidError(f"the {side} of {dataset.name} has no images but junk: nothing to rank")
+        planned = plan(split.iloc[wanted], pooling) if protocol == "tracklet" else None
+        if planned:
+            wanted = wanted[planned.rows]
+        table = split.iloc[wanted]
+        rows = torch.from_numpy(wanted) if planned or len(wanted) < len(split) else None
+        if bank is None:
+            from reidlib.data.bank import ImageBank
+
+            where = device if device is not None else device_of(model)
+            if pad and not sides:
+                from reidlib.papers.ppcl.pad import padded_bank
+
+                bank = padded_bank(table, model.size)
+            else:
+                bank = ImageBank.from_split(table, model.size, where)
+            rows = torch.arange(len(table)) if planned else None
+        encode = partial(
+            encode_split, model, bank, flip=flip, batch_size=batch_size, device=device, amp=amp,
+            compile=compile,
+        )  # fmt: skip
+        if planned:
+            encoding = planned.encode(encode, rows, only=_compared(model))
+            table = planned.table
+        else:
+            encoding = encode(rows=rows)
+        sides.append(encoding)
+        tables.append(table)
+    if swap:
+        sides.reverse()
+        tables.reverse()
+    return score(
+        distances(model, *sides, rerank=rerank, aqe=aqe),
+        tables[0]["pid"],
+        tables[1]["pid"],
+        tables[0]["cam"],
+        tables[1]["cam"],
+        max_rank,
+        protocol="market1501" if protocol == "tracklet" else protocol,
+    )
+
+
+def distances(
+    model: ReIDModel,
+    query: Encoding,
+    gallery: Encoding,
+    *,
+    rerank: bool | Mapping[str, float] | None = None,
+    aqe: int | None = None,
+) -> Tensor | Iterable[Tensor]:
+    """Distances for ``score`` between two encodings: row blocks, or [Q,G] if re-ranked.
+
+    Re-ranking and query expansion compare L2-normalised features. A model with a distance of its
+    own must say which features these are (``rerank_features(encoding) -> [N,D]``), else this
+    raises ReidError: re-ranking would quietly replace its distance by the cosine.
+    """
+    if not rerank and rerank != {} and aqe is None:
+        return distance_blocks(model, query, gallery)
+    with evaluating(model):
+        a, b = _features(model, query), _features(model, gallery)
+        if aqe is not None:
+            a = reranking.average_query_expansion(a, b, k=aqe)
+        if not rerank and rerank != {}:
+            return cosine_blocks(a, b)
+        options = _rerank_options(rerank if isinstance(rerank, Mapping) else {})
+        return reranking.k_reciprocal(a, b, **options)  # type: ignore[arg-type]
+
+
+def _compared(model: ReIDModel) -> tuple[str, ...] | None:
+    """The entries of an encoding that a distance is made of; None: perhaps all."""
+    default = type(model).distance is ReIDModel.distance
+    return ("feature",) if default and not hasattr(model, "rerank_features") else None
+
+
+def _rerank_options(given: Mapping[str, float]) -> dict[str, float]:
+    known = {"k1": int, "k2": int, "lambda_": float}
+    for key in given:
+        if key not in known:
+            raise ReidError(f'rerank has no option "{key}"{nearest(key, known)}')
+    return {key: check_type(value, known[key], f"rerank: {key}") for key, value in given.items()}
+
+
+def _features(model: ReIDModel, encoding: Encoding) -> Tensor:
+    features = getattr(model, "rerank_features", None)
+    if callable(features):
+        return F.normalize(features(encoding))
+    if type(model).distance is not ReIDModel.distance:
+        raise ReidError(
+            f"{type(model).__name__} compares images by a distance of its own, which re-ranking "
+            "and query expansion from features cannot follow: evaluate without them"
+        )
+    return F.normalize(encoding["feature"])

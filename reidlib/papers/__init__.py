@@ -1,0 +1,1 @@
+"""The papers, one folder each: model, recipe, measure, figures."""

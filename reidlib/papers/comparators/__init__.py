@@ -1,0 +1,1 @@
+"""Settings of the networks that papers are compared with."""

@@ -1,0 +1,42 @@
+"""Settings of the strong baseline (Luo et al. 2019, "Bag of Tricks", section III and IV).
+
+With a ResNet-50 from ImageNet weights on Market-1501 at 256x128 its authors print rank-1 94.5 and
+mAP 85.9. Not measured here yet: it needs the ImageNet weights and an accelerator.
+"""
+
+from reidlib.train.recipe import Recipe
+
+RECIPE = Recipe(
+    model="baseline",
+    dataset="market1501",
+    backbone="resnet50",
+    weights="imagenet",
+    size=(256, 128),
+    ids_per_batch=16,
+    images_per_id=4,
+    mirror=0.5,
+    pad_crop=10 / 256,  # 10 pixels at 256x128
+    erasing=0.5,
+    optimizer="adam",
+    lr=3.5e-4,
+    weight_decay=5e-4,
+    epochs=120,
+    warmup=10,  # epochs, from a hundredth of lr
+    milestones=(40, 70),
+    schedule="step",
+)
+
+# Without ImageNet weights the published rate is too low and erasing comes too early. Market-1501,
+# `tiny`, 96x48, 2,400 steps of 64: 4 minutes on two cores.
+SCRATCH = RECIPE.but(
+    weights=None,
+    lr=1.5e-3,  # four times the published rate
+    schedule="cosine",  # no plateau to wait for in a short run
+    warmup=6,
+    erasing=0.0,  # underfits short runs
+)
+
+
+def for_weights(weights: str | None) -> Recipe:
+    """The recipe that suits a start: ``SCRATCH`` from random weights, else ``RECIPE``."""
+    return SCRATCH if weights is None else RECIPE

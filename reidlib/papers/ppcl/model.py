@@ -1,0 +1,288 @@
+"""PPCL (He et al. 2021): rectifies partial images, then compares corresponding regions only.
+
+GLRec puts a partial image back at its place; CRLoc finds, in the feature map of every reference
+image, the region that corresponds. CRLoc learns without part labels, from two constraints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from reidlib import geometry
+from reidlib.data.batches import Batch
+from reidlib.errors import ReidError
+from reidlib.losses import batch_hard_triplet
+from reidlib.models.base import Encoding, ReIDModel, accuracy, init_classifier, take
+from reidlib.models.baseline import Baseline
+from reidlib.papers.ppcl.constraints import cycle_error, negative_regions, part_triplet
+from reidlib.papers.ppcl.face import GlobalDepthwise, Metric, map_shape, metric_distance
+from reidlib.papers.ppcl.locator import Correlation, CRLoc, Start
+from reidlib.papers.ppcl.rectifier import (
+    RATIO,
+    GLRec,
+    check_ratio,
+    cut_boxes,
+    placed_box,
+    placement,
+)
+from reidlib.papers.ppcl.region import RegionDepthwise, RegionMean, frame
+
+Rectify = Literal["glrec", "resize", "pad"]
+Match = Literal["located", "fixed"]
+GALLERY = 256  # maps that are matched with as many queries at once
+
+
+class PPCL(ReIDModel):
+    """Rectifier (frozen), ReID network F, locator; any backbone.
+
+    ``region`` reads a region of a map (``models.region``, ``models.region_depthwise``).
+    """
+
+    head = ("locator.",)
+
+    def __init__(
+        self,
+        num_ids: int,
+        *,
+        backbone: str = "resnet50",
+        weights: str | None = None,
+        size: tuple[int, int] = (256, 128),
+        rectify: Rectify = "glrec",
+        locate: bool = True,
+        cycle: float = 10.0,
+        triplet: float = 1.0,
+        joint: bool = False,
+        alpha: float = 0.3,
+        beta: float = 0.5,
+        temperature: float = 0.05,
+        correlation: Correlation = "cosine",
+        locator_start: Start = "region",
+        coarse: int = 1,
+        match: Match = "located",
+        ratio: tuple[float, float] = RATIO,
+        smooth: float = 0.0,
+        neck: bool = False,
+        label_smoothing: float = 0.0,
+        margin: float = 0.3,
+        last_stride: int = 1,
+        pool: Literal["mean", "depthwise"] = "mean",
+        width: int = 4096,
+        metric: Metric = "cosine",
+    ) -> None:
+        """rectify: what is done with partial images: GLRec (its weights come from a run of "glrec"
+        that the recipe starts from), or they are given as they are, "resize"d or "pad"ded
+        (``probes.padded_bank`` pads those of a test). locate: whether there is a CRLoc ("+R" has
+        none). cycle, triplet: the weights lambda_cyc and lambda_tri; 0 leaves a constraint out.
+        joint: whether the two constraints train F too, or CRLoc alone and F by L_F alone ("We train
+        the backbone network with loss function L_F", section 3.1).
+        alpha, beta: margin and largest overlap of PP-Triplet. temperature, correlation,
+        locator_start, coarse: see ``CRLoc``; at the start "region" PP-Cycle is 0, without gradient,
+        and holds the locator there. match: what a test reads of the reference: the region that is
+        "located" in it, or one "fixed" where GLRec put the partial image, as without a locator.
+        ratio, smooth: GLRec's. neck, label_smoothing: of PPCL+. margin: of L_F's triplet loss.
+        last_stride: of F's conv5; 2 (the classical network's) gives maps of a quarter of the cells.
+        pool: how a map or a region is read; on faces by a global depthwise convolution to ``width``
+        values (section 5.2), compared by the ``metric`` "euclidean"."""
+        super().__init__()
+        if pool == "mean" and metric != "cosine":
+            raise ReidError(f'ppcl: metric is "{metric}": a mean is compared by "cosine", set pool '
+                            'to "depthwise"')  # fmt: skip
+        if pool == "depthwise" and neck:
+            raise ReidError("ppcl: with pool depthwise the descriptor ends in a batch norm: set "
+                            "neck to false")  # fmt: skip
+        if locate and not (cycle or triplet):
+            raise ReidError("ppcl: cycle and triplet are both 0: the locator would learn nothing, "
+                            "set locate to false")  # fmt: skip
+        self.size, self.ratio, self.rectify_by = size, check_ratio(ratio), rectify
+        self.cycle, self.triplet, self.alpha, self.beta = cycle, triplet, alpha, beta
+        self.joint = joint
+        self.reid = Baseline(num_ids, backbone=backbone, weights=weights, size=size, neck=neck,
+                             label_smoothing=label_smoothing, margin=margin,
+                             last_stride=last_stride)  # fmt: skip
+        self.metric = metric
+        shape = map_shape(self.reid.backbone, size)
+        if pool == "depthwise":
+            self.reid.pool = GlobalDepthwise(self.reid.backbone.out_channels, shape, width)
+            self.reid.classifier = init_classifier(nn.Linear(width, num_ids, bias=False))
+        self.rectifier = None
+        if rectify == "glrec":
+            self.rectifier = GLRec(backbone=backbone, size=size, ratio=ratio, smooth=smooth)
+            self.rectifier.requires_grad_(False)
+            self.rectifier.eval()
+        own = self.reid.pool  # how a region of a map is read
+        self.region = RegionDepthwise(own, metric) if pool == "depthwise" else RegionMean()
+        self.match = match
+        self.locator = None
+        if locate:
+            self.locator = CRLoc(shape, temperature=temperature, start=locator_start,
+                                 correlation=correlation, coarse=coarse)  # fmt: skip
+
+    @classmethod
+    def test_options(cls, options: Mapping[str, Any]) -> set[str]:
+        return {"metric", "match"}
+
+    def train(self, mode: bool = True) -> PPCL:
+        super().train(mode)
+        if self.rectifier is not None:
+            self.rectifier.eval()
+        return self
+
+    def load_start(self, state: Mapping[str, Tensor], model: str) -> None:
+        """Of a run of GLRec the rectifier, of one of the baseline the ReID network."""
+        if model != "glrec":
+            return self.reid.load_start(state, model)
+        if self.rectifier is not None:
+            self.rectifier.load_state_dict(dict(state))
+
+    def check_start(self, models: Sequence[str]) -> None:
+        if self.rectifier is not None and "glrec" not in models:
+            raise ReidError("ppcl: rectify is glrec, but start names no run of the model glrec: "
+                            "name one, or set rectify to resize")  # fmt: skip
+
+    def rectify(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """x^r of images [N, 3, H, W] as a test gives them, and the regions [N, 4] of the frame that
+        show something."""
+        if self.rectifier is None:
+            return images, frame(len(images), images.device)
+        rectified, theta, _ = self.rectifier.rectify(images)
+        return rectified, placed_box(theta)
+
+    def rectify_cut(self, images: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
+        """The same of partial images that show ``box`` [N, 4] of ``images``."""
+        partial = geometry.sample(images, geometry.box_to_theta(box))
+        if self.rectify_by != "pad":
+            return self.rectify(partial)
+        half = (box[:, 2:] - box[:, :2]) / 2  # as large as fits, in its proportions, in the middle
+        half = half / half.amax(1, keepdim=True)
+        window = torch.cat([-half, half], 1)
+        return geometry.sample(partial, placement(window)), window
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Algorithm 1. L_R is a constant here: the rectifier is trained and frozen."""
+        x, label = batch.images, batch.label
+        true = cut_boxes(len(x), self.ratio).to(x.device, non_blocking=True)  # line 5
+        rectified, region = self.rectify_cut(x, true)  # Eq. 2
+        maps = self.reid.backbone(torch.cat([rectified, x]))  # Eq. 3; y is x in another order
+        own: dict[str, Tensor] = {}
+        if self.locator is None:
+            feature = self.reid.pool(maps).flatten(1)
+        else:
+            h_r, h_x = maps.float().chunk(2)
+            feature, own = self.constraints(h_r, h_x, region, self.locator)
+        logits = self.reid.classifier(self.reid.neck(feature)).float()
+        label = label.repeat(2)
+        smoothing = self.reid.label_smoothing
+        parts = {
+            "id": F.cross_entropy(logits, label, label_smoothing=smoothing),
+            "hard_triplet": batch_hard_triplet(feature.float(), label, self.reid.margin),
+        }
+        total = parts["id"] + parts["hard_triplet"]  # L_F
+        if own:
+            total = total + self.cycle * own["pp_cycle"] + self.triplet * own["pp_triplet"]  # Eq. 6
+        parts |= own
+        parts["iou"] = geometry.box_iou(region, true).mean()
+        return {"loss": total, "accuracy": accuracy(logits, label), **parts}
+
+    def constraints(
+        self, h_r: Tensor, h_x: Tensor, region: Tensor, locator: CRLoc
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Of maps [N, C, h, w] of rectified and of whole images: features [2N, D] for L_F, as the
+        test reads them (of a partial image its region alone), PP-Cycle and PP-Triplet.
+
+        y is drawn by shuffling x (line 3), mostly another person. What goes back from y to x is
+        h_y with its found region, at its place, as h_x^r is at its own.
+        """
+        anchor, whole = self.region(h_r, region), self.region(h_x, frame(len(h_x), h_x.device))
+        feature = torch.cat([anchor, whole])
+        if not self.joint:
+            h_r, h_x, anchor = h_r.detach(), h_x.detach(), anchor.detach()
+        h_y = h_x[torch.randperm(len(h_x)).to(h_x.device, non_blocking=True)]
+        there = locator(h_r, region, h_y)  # Eq. 4
+        back = locator(h_y, there, h_x)  # Eq. 5
+        other = negative_regions(there, self.beta)  # line 10
+        positive, negative = (self.region(h_y, r, frozen=not self.joint) for r in (there, other))
+        return feature, {
+            "pp_cycle": cycle_error(back, region).mean(),  # Eq. 11
+            "pp_triplet": part_triplet(anchor, positive, negative, self.alpha),  # Eq. 12
+        }
+
+    def encode(self, images: Tensor) -> Encoding:
+        """ "feature" [N, C]: of the whole rectified image. With a locator also "maps"
+        [N, C, h, w], "box" [N, 4]: the region that shows something, and "region" [N, D]: its
+        feature."""
+        rectified, box = self.rectify(images)
+        maps = self.reid.backbone(rectified)
+        feature = self.reid.neck(self.reid.pool(maps).flatten(1))
+        if self.locator is None:
+            return {"feature": feature}
+        region = self.reid.neck(self.region(maps.float(), box))
+        return {"feature": feature, "maps": maps, "box": box, "region": region}
+
+    def distance(self, query: Encoding, gallery: Encoding) -> Tensor:
+        """1 - cosine [Q, G] (or the Euclidean distance) between the region of one image and the one
+        that CRLoc finds for it in the other; without a locator, of the whole images.
+
+        The region is the query's; where the query is whole and the gallery image is partial (Table
+        3), the gallery image's, and CRLoc searches the query.
+        """
+        if self.locator is None:
+            return metric_distance(query["feature"], gallery["feature"], self.metric)
+        out = query["region"].new_empty(len(query["region"]), len(gallery["region"]))
+        asks, shows = is_partial(query["box"]), is_partial(gallery["box"])
+        either = torch.ones_like(shows)
+        for q, g, forward in ((asks, either, True), (~asks, ~shows, True), (~asks, shows, False)):
+            rows, columns = q.nonzero(), g.nonzero().flatten()
+            if len(rows) and len(columns):
+                one, other = take(query, rows.flatten()), take(gallery, columns)
+                found = self._search(one, other) if forward else self._search(other, one).T
+                out[rows, columns] = found
+        return out
+
+    def _search(self, query: Encoding, gallery: Encoding) -> Tensor:
+        """``distance`` [Q, G] by the queries' regions. In blocks of gallery maps and queries; what
+        depends on queries alone is prepared once."""
+        assert self.locator is not None
+        cells, blocks, found = self.locator.cells, range(0, len(query["box"]), GALLERY), []
+        asked = []
+        if self.match == "located":
+            parts = [take(query, slice(q, q + GALLERY)) for q in blocks]
+            asked = [self.locator.asked(part["maps"], part["box"]) for part in parts]
+        for maps in gallery["maps"].split(GALLERY):
+            columns = self.locator.columns(maps)
+            prepared, rows = self.region.prepare(maps, self.reid.neck), []
+            for number, q in enumerate(blocks):
+                some = slice(q, q + GALLERY)
+                if self.match == "located":
+                    box = self.locator.pairs(asked[number], columns)
+                else:
+                    box = query["box"][some].unsqueeze(1).expand(-1, len(maps), 4)
+                rows.append(self.region.distance(query["region"][some], prepared, box, cells))
+            found.append(torch.cat(rows))
+        return torch.cat(found, 1)
+
+    def regions(self, query: Encoding, reference: Encoding) -> Tensor:
+        """The region [N, 4] that CRLoc finds in each reference for the query beside it, in the
+        frame of the rectified reference (``in_image`` takes it to the image itself).
+
+        Raises ReidError without a locator.
+        """
+        if self.locator is None:
+            raise ReidError("this model has no locator: its option locate is false")
+        found: Tensor = self.locator(query["maps"], query["box"], reference["maps"])
+        return found
+
+
+def is_partial(box: Tensor) -> Tensor:
+    """Of which images [N] the rectified one fills a ``box`` [N, 4] and not the frame."""
+    return (box - frame(len(box), box.device)).abs().amax(1) > 1e-6
+
+
+def in_image(box: Tensor, place: Tensor) -> Tensor:
+    """What ``box`` [N, 4] of the frame shows of images that were put at ``place`` [N, 4] of it: a
+    box [N, 4] of the images."""
+    return geometry.theta_to_box(geometry.compose(placement(place), geometry.box_to_theta(box)))

@@ -1,0 +1,106 @@
+"""Partial probes of PPCL's tables and figures: shares kept on both sides, and probes with answers.
+
+A share is of one side of an image, and so of its area: the rest is removed from one of four sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from reidlib.data import Dataset, ImageBank
+from reidlib.data.partial import make_partial
+from reidlib.errors import ReidError
+from reidlib.papers.ppcl.measure import rectified_boxes
+from reidlib.papers.ppcl.model import PPCL
+from reidlib.papers.ppcl.rectifier import GLRec
+from reidlib.papers.stnreid.measure import summary
+
+
+def first_people(dataset: Dataset, n: int | None, *, distractors: bool = False) -> Dataset:
+    """The test set of the ``n`` first people alone (None: of all), with their gallery images; with
+    ``distractors`` the gallery stays whole."""
+    if n is None:
+        return dataset
+    pids = sorted(set(dataset.query["pid"]) - {-1, 0})[:n]
+    few = dataset.query[dataset.query["pid"].isin(pids)].reset_index(drop=True)
+    gallery = dataset.gallery
+    if not distractors:
+        gallery = gallery[gallery["pid"].isin(pids)].reset_index(drop=True)
+    return dataset.but(name=f"{dataset.name}, {len(pids)} people", query=few, gallery=gallery)
+
+
+def kept(dataset: Dataset, query: float, gallery: float = 1.0, seed: int = 0) -> Dataset:
+    """``dataset`` with exactly these shares of its query and gallery images; 1 leaves them whole.
+
+    Raises ReidError for a share outside of (0, 1].
+    """
+    wanted: tuple[tuple[Literal["query", "gallery"], float], ...] = (
+        ("query", query),
+        ("gallery", gallery),
+    )
+    for role, share in wanted:
+        if not 0 < share <= 1:
+            raise ReidError(f"kept: the share of the {role} is {share}, not in (0, 1]")
+        if share < 1:
+            dataset = make_partial(dataset, ratio=(share, share), role=role, seed=seed)
+    return dataset
+
+
+def gate_table(
+    models: Mapping[str, Sequence[GLRec | PPCL]],
+    split: pd.DataFrame,
+    dataset: Dataset,
+    shares: Sequence[float] = (0.2, 0.4, 0.6, 0.8),
+) -> pd.DataFrame:
+    """How often the gate tells partial images from whole ones, on the images of ``split``.
+
+    Columns: row, kept (the share, 1: whole), right (mean over the models), sd (over them), low,
+    high (95 % bootstrap over images), n (models). ``dataset`` gives the rest of what is cut.
+    """
+    lines = []
+    for row, group in models.items():
+        for share in [*shares, 1.0]:
+            table = kept(dataset.but(query=split.reset_index(drop=True)), share).query
+            bank = ImageBank.from_split(table, group[0].size)
+            images = bank.images(slice(0, len(bank)))
+            eta = torch.stack([rectified_boxes(model, images)[1] for model in group])
+            right = ((eta >= 0.5) == (share < 1)).float()
+            lines.append({"row": row, "kept": share, **summary(right)})
+    return pd.DataFrame(lines).rename(columns={"mean": "right"})
+
+
+def balanced(table: pd.DataFrame) -> float:
+    """The mean over partial and whole images of ``gate_table``'s "right", each as much."""
+    whole = table["kept"] == 1
+    return float((table["right"][whole].mean() + table["right"][~whole].mean()) / 2)
+
+
+def with_references(
+    dataset: Dataset, queries: Sequence[int], size: tuple[int, int], n: int = 3
+) -> tuple[Tensor, Tensor]:
+    """Some queries and, of each, ``n`` references: images of the same person, by other cameras
+    first, and as the last one (if n > 1) an image of the next person.
+
+    Returns images [Q, 3, H, W] and [Q, n, 3, H, W], normalised. Where the gallery has too few
+    images of the person, some are repeated. Raises ReidError if it has none.
+    """
+    people = dataset.gallery[dataset.gallery["pid"] > 0]
+    pids = sorted(people["pid"].unique())
+    chosen = []
+    for pid, cam in dataset.query.iloc[list(queries)][["pid", "cam"]].itertuples(index=False):
+        own = people[people["pid"] == pid]
+        if own.empty:
+            raise ReidError(f"identity {pid} has no gallery image to refer to")
+        own = pd.concat([own[own["cam"] != cam], own[own["cam"] == cam]])
+        other = people[people["pid"] == pids[(pids.index(pid) + 1) % len(pids)]]
+        same = max(1, n - 1)
+        chosen += [own.iloc[[i % len(own) for i in range(same)]], other[: n - same]]
+    table = pd.concat(chosen).reset_index(drop=True)
+    probes = dataset.query.iloc[list(queries)].reset_index(drop=True)
+    one, many = (ImageBank.from_split(x, size).images(slice(0, len(x))) for x in (probes, table))
+    return one, many.unflatten(0, (len(probes), n))

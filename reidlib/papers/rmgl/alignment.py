@@ -1,0 +1,150 @@
+"""Do stripes show the parts they are meant for? Measured where the true box of the body is known.
+
+Rows are y in [-1, 1] of the image a model is given. The body's box may reach beyond: what a
+detector's box cuts off is in no stripe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from reidlib.errors import ReidError
+from reidlib.evaluate.encode import evaluating
+from reidlib.geometry import box_to_theta, transform_box
+from reidlib.papers.rmgl.model import RMGL, Maps
+from reidlib.papers.rmgl.stripes import balanced_cuts
+
+if TYPE_CHECKING:
+    from reidlib.data import Dataset
+    from reidlib.train.store import Run
+
+Parts = Literal["equal", "named"]
+
+
+def stripe_share(cuts: Tensor, intended: Tensor) -> Tensor:
+    """Share [N, n] in [0, 1] of each stripe's rows that lie on its intended part.
+
+    cuts [N, n + 1], ascending: stripe k lies between cuts k and k + 1. intended [N, n, 2]: first
+    and last y of each part.
+    """
+    top = torch.maximum(cuts[:, :-1], intended[..., 0])
+    bottom = torch.minimum(cuts[:, 1:], intended[..., 1])
+    return (bottom - top).clamp(min=0) / (cuts[:, 1:] - cuts[:, :-1])
+
+
+def boxes(split: pd.DataFrame, column: str) -> Tensor:
+    """The true boxes [N, 4] of ``column`` in the images as a model is given them.
+
+    Raises ReidError for a dataset that has no true boxes.
+    """
+    if column not in split.columns:
+        raise ReidError(
+            f'this split has no column "{column}": true boxes exist for embedded people alone '
+            '(reidlib.data.load("synthetic"))'
+        )
+    found = torch.tensor(split[column].tolist(), dtype=torch.float32)
+    if "box" in split.columns:  # what is cut out of the file
+        crop = torch.tensor(split["box"].tolist(), dtype=torch.float32)
+        found = transform_box(box_to_theta(crop), found)
+    return found
+
+
+def intended_parts(split: pd.DataFrame, n: int, parts: Parts = "equal") -> Tensor:
+    """What each of ``n`` stripes is meant to show: first and last y [N, n, 2].
+
+    "equal": the k-th of n equal parts of the body's height. "named", for two stripes: the upper
+    body down to the torso's hem, and the rest. (No three parts that can be named have a similar
+    height, so there is none for three.)
+    """
+    body = boxes(split, "body")
+    if parts == "equal":
+        at = torch.arange(n + 1) / n
+        edges = body[:, 1, None] + (body[:, 3] - body[:, 1])[:, None] * at
+    elif n == 2:
+        edges = torch.stack([body[:, 1], boxes(split, "torso")[:, 3], body[:, 3]], 1)
+    else:
+        raise ReidError(f'parts="named" is for two stripes, not {n}: use parts="equal"')
+    return torch.stack([edges[:, :-1], edges[:, 1:]], 2)
+
+
+def _edges(maps: Maps, branch: int, path: str, n: int, balanced: bool) -> Tensor:
+    """Of one batch: [N, n + 1] in [-1, 1]."""
+    last = maps[branch, path]
+    if not balanced:
+        return (2 * torch.arange(n + 1) / n - 1).expand(len(last), -1)
+    return 2 * balanced_cuts(last, n).cpu() / last.shape[2] - 1
+
+
+def _maps(model: RMGL, images: Tensor, batch_size: int) -> Iterator[Maps]:
+    for batch in images.split(batch_size):
+        with evaluating(model):
+            yield model.maps(batch)
+
+
+def stripe_edges(
+    model: RMGL, images: Tensor, branch: int, path: str, balanced: bool, *, batch_size: int = 64
+) -> Tensor:
+    """Where the stripes of a branch's last map begin and end in each image: y [N, n + 1].
+
+    images [N, 3, H, W] normalised. path: "original" or "receptive". balanced: cut by activation
+    balanced pooling (RMGL Eq. 10), else into equal stripes.
+    """
+    n = model.stripes[branch]
+    maps = _maps(model, images, batch_size)
+    return torch.cat([_edges(found, branch, path, n, balanced) for found in maps])
+
+
+def alignment_table(
+    source: Run | RMGL, dataset: Dataset, parts: Parts = "equal", *, batch_size: int = 64
+) -> pd.DataFrame:
+    """How well equal and balanced stripes meet the body's parts in the query images.
+
+    One row a branch, path and partition. stripes, branch, path; partition: "uniform" or
+    "balanced"; share, sd: of a stripe's rows on its intended part (``stripe_share``), the mean over
+    stripes, then mean and standard deviation over images; cut_spread: standard deviation over
+    images of where the inner cuts lie on the body, in heights of the body (0: always at the same
+    part; mean over the cuts), whatever part that is; images: their number.
+    Branches that ``parts="named"`` does not suit are left out.
+    """
+    from reidlib.data import ImageBank
+
+    model = source if isinstance(source, RMGL) else source.load_model()
+    if not isinstance(model, RMGL):
+        raise ReidError(f"{type(model).__name__} has no stripes to measure: use an RMGL")
+    body = boxes(dataset.query, "body")
+    bank = ImageBank.from_split(dataset.query, model.size)
+    device = next(model.parameters()).device
+    found: dict[tuple[int, str, str], list[Tensor]] = {}
+    for rows in bank.blocks(batch_size):
+        for maps in _maps(model, bank.images(rows).to(device), batch_size):
+            for branch, path in maps:
+                for name in ("uniform", "balanced"):
+                    n = model.stripes[branch]
+                    edges = _edges(maps, branch, path, n, name == "balanced")
+                    found.setdefault((branch, path, name), []).append(edges)
+    table = []
+    for (branch, path, name), batches in found.items():
+        edges, n = torch.cat(batches), model.stripes[branch]
+        if parts == "named" and n != 2:
+            continue
+        share = stripe_share(edges, intended_parts(dataset.query, n, parts)).mean(1)
+        on_body = (edges[:, 1:-1] - body[:, 1, None]) / (body[:, 3] - body[:, 1])[:, None]
+        table.append(
+            {
+                "branch": branch,
+                "stripes": n,
+                "path": path,
+                "partition": name,
+                "parts": parts,
+                "share": float(share.mean()),
+                "sd": float(share.std()),
+                "cut_spread": float(on_body.std(0).mean()) if n > 1 else float("nan"),
+                "images": len(share),
+            }
+        )
+    return pd.DataFrame(table)

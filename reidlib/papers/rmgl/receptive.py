@@ -1,0 +1,217 @@
+"""What part of an image a stripe can see, by calculation and by measurement (RMGL section III-B).
+
+Rows are counted in pixels from the image's top, columns behave alike. Three partitions differ in
+where the stripes are cut: the input (IP), a map in the middle (RP), the last map (OP).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from reidlib.errors import ReidError, nearest
+from reidlib.evaluate.encode import evaluating
+from reidlib.models.backbone import STAGES, Backbone
+from reidlib.papers.rmgl.model import RMGL
+
+SPLITS = ("input", *STAGES)
+Layer = nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d
+PARTITIONS = {
+    "OP": "conv5",
+    **{f"RP {stage}": stage for stage in STAGES[-2::-1]},
+    "IP": "input",
+}  # name -> the map that is cut, from the widest view to the narrowest
+
+
+def layers(net: Backbone | RMGL, end: str = "conv5") -> Iterator[Layer]:
+    """Convolutions and poolings of the main path up to stage ``end``; shortcuts are left out.
+
+    Of an RMGL those of the trunk and its first branch (all branches have the same).
+    """
+    if end not in SPLITS:
+        raise ReidError(f'unknown stage "{end}"{nearest(end, SPLITS)}')
+    for stage in STAGES[: SPLITS.index(end)]:
+        part = getattr(net, stage) if isinstance(net, Backbone) else _part(net, stage)
+        for name, module in part.named_modules():
+            if isinstance(module, Layer) and "downsample" not in name.split("."):
+                yield module
+
+
+def _part(model: RMGL, stage: str) -> nn.Module:
+    own: nn.ModuleDict = model.branches[0]  # type: ignore[assignment]
+    return model.trunk[stage] if stage in model.trunk else own[stage]
+
+
+def _steps(net: Backbone | RMGL, end: str) -> Iterator[tuple[int, int, int]]:
+    """Reach (dilation included), stride and padding of each layer, along the height."""
+    for layer in layers(net, end):
+        kernel, stride, padding, dilation = (
+            value[0] if isinstance(value, tuple) else value
+            for value in (
+                layer.kernel_size,
+                layer.stride,
+                layer.padding,
+                getattr(layer, "dilation", 1),
+            )
+        )
+        yield int(dilation) * (int(kernel) - 1) + 1, int(stride), int(padding)
+
+
+def receptive_field(net: Backbone | RMGL, end: str = "conv5") -> tuple[int, int]:
+    """(size, jump) in pixels: how many image rows a row of ``end``'s map sees, and how far apart
+    the fields of two neighbouring rows lie (RMGL Eq. 5, with dilation). "input" is (1, 1)."""
+    size = jump = 1
+    for reach, stride, _ in _steps(net, end):
+        size += (reach - 1) * jump  # Eq. 5
+        jump *= stride
+    return size, jump
+
+
+def map_height(net: Backbone | RMGL, end: str, height: int) -> int:
+    """Rows of ``end``'s map of an image with ``height`` rows."""
+    for reach, stride, padding in _steps(net, end):
+        height = (height + 2 * padding - reach) // stride + 1
+    return height
+
+
+def region(net: Backbone | RMGL, split: str, n: int, height: int) -> int:
+    """Image rows that a stripe can see at most, if the map after ``split`` is cut into ``n``
+    (RMGL Eq. 6). It may exceed the image's ``height``: see ``regions``.
+
+    "conv5" is the output partition: nothing is cut before the pooling.
+    """
+    rows = map_height(net, split, height)
+    if n > rows:
+        raise ReidError(f"the map after {split} has {rows} rows: too few for {n} stripes")
+    size, jump = receptive_field(net, split)
+    return size + (-(-rows // n) - 1) * jump  # Eq. 6
+
+
+def regions(net: Backbone | RMGL, split: str, n: int, height: int) -> list[tuple[int, int]]:
+    """The region of Eq. 6 of each of the ``n`` stripes, as far as it lies in the image.
+
+    (first row, last row), both included. Where n does not divide the map, the stripes are those of
+    adaptive pooling, which share a row.
+    """
+    region(net, split, n, height)  # checks n
+    rows = map_height(net, split, height)
+    size, jump = receptive_field(net, split)
+    start, step = 0, 1
+    for _, stride, padding in _steps(net, split):
+        start -= padding * step  # where the field of the map's first row begins
+        step *= stride
+    found = []
+    for k in range(n):
+        top, bottom = k * rows // n, -(-(k + 1) * rows // n) - 1
+        found.append((max(0, start + top * jump), min(height, start + bottom * jump + size) - 1))
+    return found
+
+
+def footprint(
+    model: RMGL,
+    images: Tensor,
+    branch: int,
+    path: str,
+    stripe: int,
+    *,
+    directions: int = 2,
+    seed: int = 0,
+) -> Tensor:
+    """How much each image row moves a stripe: mean absolute gradient [H], in evaluation mode.
+
+    The gradient is that of the mean of the path's last map over the (uniform) stripe, along
+    ``directions`` random directions over its channels; the mean is over these, images [N, 3, H, W],
+    colours and columns. path: "original" or "receptive".
+    """
+    x = images.detach().requires_grad_()
+    draw = torch.Generator().manual_seed(seed)
+    with evaluating(model, gradients=True):
+        last = model.maps(x)[branch, path]
+        stripes = F.adaptive_avg_pool2d(last, (model.stripes[branch], 1))[:, :, stripe, 0]  # [N, C]
+        total = torch.zeros(images.shape[2], device=images.device)
+        for k in range(directions):
+            along = torch.randn(stripes.shape[1], generator=draw).to(stripes)
+            goal = (stripes @ along).sum()
+            (gradient,) = torch.autograd.grad(goal, x, retain_graph=k + 1 < directions)
+            total += gradient.abs().mean((0, 1, 3))
+    return total / directions
+
+
+def extent(profile: Tensor, share: float = 1.0) -> tuple[int, int]:
+    """(first, last) of the fewest rows in a run that hold ``share`` of a profile [H] >= 0.
+
+    1.0: from the first to the last row that is not zero. Raises ReidError if all are zero.
+    """
+    rows = torch.nonzero(profile).flatten()
+    if not len(rows):
+        raise ReidError("this profile is zero everywhere: no row reaches the stripe")
+    if share >= 1:
+        return int(rows[0]), int(rows[-1])
+    below = F.pad(profile.detach().double().cpu().cumsum(0), (1, 0))  # of all rows before
+    last = torch.searchsorted(below, below[:-1] + share * below[-1])  # first end that suffices
+    width = torch.where(last < len(below), last - torch.arange(len(last)), len(below))
+    first = int(width.argmin())
+    return first, int(last[first]) - 1
+
+
+def profiles(
+    model: RMGL, images: Tensor, branch: int = 0, *, directions: int = 2, seed: int = 0
+) -> dict[str, Tensor]:
+    """The footprints [n, H] of a branch's stripes under each of PARTITIONS, with these weights.
+
+    Only the place of the cut changes from one to the next. A partition whose map the number of
+    stripes does not divide is left out.
+    """
+    found = {}
+    for name, split in PARTITIONS.items():
+        n = model.stripes[branch]
+        if name != "OP" and map_height(model, split, images.shape[2]) % n:
+            continue
+        other = copy.copy(model)  # shares all weights
+        path = "original" if name == "OP" else "receptive"
+        other.paths, other.split = (path,), split  # type: ignore[assignment]
+        rows = [
+            footprint(other, images, branch, path, k, directions=directions, seed=seed)
+            for k in range(n)
+        ]
+        found[name] = torch.stack(rows)
+    return found
+
+
+def measure(model: RMGL, found: Mapping[str, Tensor], share: float = 0.95) -> pd.DataFrame:
+    """Calculation and measurement side by side, one row a partition and stripe.
+
+    found: of ``profiles``. Columns, in rows of the image where nothing else is said: partition,
+    split, stripes, stripe (from 1), receptive_field (Eq. 5, at the cut), region (Eq. 6), first and
+    last of its part inside the image, measured (rows from the first to the last that moves the
+    stripe), measured_first, measured_last, effective (rows that hold ``share`` of the gradient).
+    With random weights the measured rows are Eq. 6's; a trained ReLU may close some.
+    """
+    table = []
+    for name, profile in found.items():
+        split, (n, height) = PARTITIONS[name], profile.shape
+        expected = regions(model, split, n, height)
+        for k in range(n):
+            (first, last), (low, high) = extent(profile[k]), extent(profile[k], share)
+            table.append(
+                {
+                    "partition": name,
+                    "split": split,
+                    "stripes": n,
+                    "stripe": k + 1,
+                    "receptive_field": receptive_field(model, split)[0],
+                    "region": region(model, split, n, height),
+                    "first": expected[k][0],
+                    "last": expected[k][1],
+                    "measured": last - first + 1,
+                    "measured_first": first,
+                    "measured_last": last,
+                    "effective": high - low + 1,
+                }
+            )
+    return pd.DataFrame(table)

@@ -1,0 +1,150 @@
+"""What matching costs: STNReID's Table 1 read off the module, and seconds for 1,000 pairs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from reidlib.data import ImageBank
+from reidlib.evaluate.encode import device_of, distance_blocks, encode_split, evaluating
+from reidlib.evaluate.throughput import gmacs_of
+from reidlib.models import Encoding, ReIDModel
+from reidlib.papers.stnreid.model import Localization, STNReID
+from reidlib.system.paths import root
+from reidlib.workbook.claims import Claim, Verdict
+
+# rows of Table 1 in their order: the module's own names
+TABLE1 = ("conv1", "pool1", "conv2", "pool2", "flatten", "fc1", "fc2", "fc3", "fc4")
+
+
+def localization_table(network: Localization) -> pd.DataFrame:
+    """Table 1: of each layer the printed output size, parameters and padding beside the module's.
+
+    Measured by a pass of one pair at the module's size. Columns: layer, output_size (printed),
+    output, parameters (printed), weights and biases (counted), padding (printed), padding_used.
+    """
+    printed = pd.read_csv(root() / "notebooks" / "published" / "stnreid_table1.csv")
+    outputs: dict[str, Tensor] = {}
+    modules = {name: network.get_submodule(name) for name in TABLE1}
+    hooks = [module.register_forward_hook(lambda _m, _x, y, name=name: outputs.update({name: y}))
+             for name, module in modules.items()]  # fmt: skip
+    image = torch.zeros(1, 3, *network.size, device=device_of(network))
+    with evaluating(network):
+        network(image, image)
+    for hook in hooks:
+        hook.remove()
+    found = [
+        {"output": _shape(outputs[name]),
+         "weights": sum(p.numel() for n, p in module.named_parameters() if n == "weight"),
+         "biases": sum(p.numel() for n, p in module.named_parameters() if n == "bias"),
+         "padding_used": _padding(module)}
+        for name, module in modules.items()
+    ]  # fmt: skip
+    table = pd.concat([printed, pd.DataFrame(found)], axis=1)
+    return table[["layer", "output_size", "output", "parameters", "weights", "biases", "padding",
+                  "padding_used"]].rename(columns={"output_size": "output printed",
+                  "parameters": "parameters printed", "padding": "padding printed",
+                  "padding_used": "padding"})  # fmt: skip
+
+
+def _shape(output: Tensor) -> str:
+    """As the paper writes it: H x W x C, or the number of values."""
+    if output.ndim == 2:
+        return str(output.shape[1])
+    channels, height, width = output.shape[1:]
+    return f"{height}x{width}x{channels}"
+
+
+def _padding(module: nn.Module) -> str:
+    if not isinstance(module, nn.Conv2d | nn.MaxPool2d):
+        return "-"
+    padding = module.padding
+    return str(padding if isinstance(padding, tuple) else (padding, padding)).replace(" ", "")
+
+
+def pair_costs(models: Mapping[str, ReIDModel], query: Tensor, gallery: Tensor) -> pd.DataFrame:
+    """What it costs to match every query image with every gallery image [N, 3, H, W].
+
+    Columns: row, parameters (M), GMACs an image (once each: encoding), GMACs a pair (beyond that),
+    s / 1,000 pairs all at once, and one pair after the other, the encoding left out of both.
+    """
+    lines = []
+    for row, model in models.items():
+        with evaluating(model):
+            one, many = model.encode(query), model.encode(gallery)
+            first = {k: v[:1] for k, v in one.items()}, {k: v[:1] for k, v in many.items()}
+            image = gmacs_of(lambda m=model: m.encode(query[:1]))  # type: ignore[misc]
+            pair = gmacs_of(lambda m=model, f=first: m.distance(*f))  # type: ignore[misc]
+            together = _seconds(lambda m=model, a=one, b=many: m.distance(a, b))  # type: ignore[misc]
+            alone = _seconds(lambda m=model, f=first: m.distance(*f))  # type: ignore[misc]
+        pairs = len(query) * len(gallery)
+        values = sum(p.numel() for p in model.parameters())
+        lines.append({"row": row, "parameters (M)": values / 1e6,
+                      "GMACs an image": image, "GMACs a pair": pair,
+                      "s / 1,000 pairs, in a batch": 1000 * together / pairs,
+                      "s / 1,000 pairs, one by one": 1000 * alone})  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def whole_test_seconds(
+    models: Mapping[str, ReIDModel], query: ImageBank, gallery: ImageBank
+) -> pd.DataFrame:
+    """Seconds of a whole test: every image of both banks encoded, all distances computed.
+
+    Columns: row, encoding, matching, seconds (their sum), times (the seconds of the first row).
+    The shorter of two rounds each, after a first.
+    """
+    lines = []
+    for row, model in models.items():
+        device = device_of(model)
+
+        def encode(m: ReIDModel = model, on: torch.device = device) -> list[Encoding]:
+            return [encode_split(m, bank, device=on) for bank in (query, gallery)]
+
+        one, many = encode()
+        images = _seconds(lambda: encode()[1]["feature"])
+        pairs = _seconds(lambda m=model, a=one, b=many: torch.cat([*distance_blocks(m, a, b)]))  # type: ignore[misc]
+        lines.append({"row": row, "encoding": images, "matching": pairs, "seconds": images + pairs})
+    table = pd.DataFrame(lines)
+    return table.assign(times=table["seconds"] / table["seconds"][0])
+
+
+def fewer_seconds(claim: str, where: str, slow: float, fast: float) -> Claim:
+    """A claim that something takes fewer seconds, here for 1,000 pairs, than something else."""
+    verdict: Verdict = "holds" if fast < slow else "does not hold"
+    text = f"{slow:.3f} s and {fast:.3f} s, {slow / fast:.1f} times"
+    return Claim(claim, where, "", text, verdict)
+
+
+def halvings(network: Localization) -> int:
+    """How often the localization network halves the image: its strided layers."""
+    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.MaxPool2d)]
+    return sum(m.stride in (2, (2, 2)) for m in layers)
+
+
+def _seconds(call: Callable[[], Tensor]) -> float:
+    """The shorter of two calls after a first one; reading a value waits for an accelerator."""
+    call()
+    best = float("inf")
+    for _ in range(2):
+        start = time.perf_counter()
+        call().sum().item()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def naive_distance(model: STNReID, query: Tensor, gallery: Tensor) -> Tensor:
+    """STNReID's affined distances [Q, G] pair by pair, as the text says it: every pair of images
+    concatenated and taken through the whole network. What ``distance`` must equal."""
+    with evaluating(model):
+        rows = []
+        for partial in query:
+            pairs = partial.expand_as(gallery)
+            affined, _ = model.affine(pairs, gallery)
+            a, b = (model.features(x) for x in (partial[None], affined))
+            rows.append(1 - torch.cosine_similarity(a, b))
+        return torch.stack(rows)

@@ -1,0 +1,169 @@
+"""Does a spatial transformer find the true patch? Measured where that patch is known.
+
+A pair is a partial image and a holistic one, with the box of the latter that shows what the former
+shows. In the same image that is the crop itself; in another one of an embedded person it follows
+from the true boxes of the two bodies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from reidlib.data import Dataset, ImageBank
+from reidlib.data.partial import make_partial
+from reidlib.errors import ReidError
+from reidlib.evaluate.encode import evaluating
+from reidlib.geometry import box_iou, box_to_theta, compose, identity, theta_to_box, transform_box
+from reidlib.papers.rmgl.alignment import boxes
+from reidlib.papers.stnreid.model import STNReID
+from reidlib.workbook.claims import Claim, Verdict
+
+Of = Literal["same image", "same person", "another person"]
+OF: tuple[Of, ...] = ("same image", "same person", "another person")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """partial, holistic [N, 3, H, W] normalised; true [N, 4]: the patch, a box of the latter."""
+
+    partial: Tensor
+    holistic: Tensor
+    true: Tensor
+
+    def __len__(self) -> int:
+        return len(self.true)
+
+
+def make_pairs(
+    dataset: Dataset, size: tuple[int, int], of: Of = "same image", *, seed: int = 0
+) -> Pairs:
+    """One pair for each query of ``dataset``, cut as ``make_partial`` cuts (40 to 80 % is kept).
+
+    of: where the patch is looked for: in the image that it was cut from, or in the first gallery
+    image by another camera of the same person or of the next one. size: (H, W).
+    Raises ReidError where the latter have no true boxes, or no image by another camera.
+    """
+    whole = dataset.query.reset_index(drop=True)
+    cut = make_partial(dataset.but(query=whole), seed=seed).query
+    crop = torch.tensor(cut["box"].tolist(), dtype=torch.float32)
+    if of == "same image":
+        return Pairs(_images(cut, size), _images(whole, size), crop)
+    pids = sorted(whole["pid"].unique())
+    following = dict(zip(pids, pids[1:] + pids[:1], strict=True))
+    wanted = whole["pid"] if of == "same person" else whole["pid"].map(following)
+    found = [_other(dataset.gallery, p, c) for p, c in zip(wanted, whole["cam"], strict=True)]
+    target = dataset.gallery.iloc[found].reset_index(drop=True)
+    here, there = boxes(whole, "body"), boxes(target, "body")
+    # a point's place within its body is the same in both images
+    within = transform_box(box_to_theta(here), crop)
+    true = theta_to_box(compose(box_to_theta(there), box_to_theta(within)))
+    return Pairs(_images(cut, size), _images(target, size), true)
+
+
+def _other(gallery: pd.DataFrame, pid: int, cam: int) -> int:
+    rows = ((gallery["pid"] == pid) & (gallery["cam"] != cam)).to_numpy().nonzero()[0]
+    if not len(rows):
+        raise ReidError(f"identity {pid} has no gallery image by another camera than {cam}")
+    return int(rows[0])
+
+
+def _images(split: pd.DataFrame, size: tuple[int, int]) -> Tensor:
+    return ImageBank.from_split(split, size).images(slice(0, len(split)))
+
+
+def thetas(model: STNReID, pairs: Pairs) -> Tensor:
+    """The thetas [N, 2, 3] that the model's STN gives the pairs."""
+    with evaluating(model):
+        return model.localization(pairs.partial, pairs.holistic)
+
+
+def overlaps(model: STNReID | None, pairs: Pairs) -> Tensor:
+    """Intersection over union [N] of the true patch and the upright box around what the STN reads;
+    without a model, of the identity transform, which reads the whole image."""
+    found = identity(len(pairs)) if model is None else thetas(model, pairs)
+    return box_iou(theta_to_box(found), pairs.true)
+
+
+def overlap_table(
+    models: Mapping[str, Sequence[STNReID]], pairs: Mapping[Of, Pairs]
+) -> pd.DataFrame:
+    """Mean overlap of every row's models (one for each seed) on all kinds of pairs, tidy.
+
+    Columns: row, of, mean, sd (over seeds, NaN for one), low, high (95 % bootstrap over pairs), n.
+    The first row is the identity transform.
+    """
+    lines = []
+    rows: dict[str, Sequence[STNReID | None]] = {"identity": [None], **models}
+    for of, some in pairs.items():
+        for row, group in rows.items():
+            values = torch.stack([overlaps(model, some) for model in group])
+            lines.append({"row": row, "of": of, **summary(values)})
+    return pd.DataFrame(lines)
+
+
+def summary(values: Tensor) -> dict[str, float]:
+    """Of values [models, N]: mean, sd (over the models, NaN for one), low, high (95 % bootstrap
+    over N), n (models)."""
+    low, high = bootstrap(values.mean(0))
+    sd = values.mean(1).std().item() if len(values) > 1 else float("nan")
+    return {"mean": values.mean().item(), "sd": sd, "low": low, "high": high, "n": len(values)}
+
+
+def bootstrap(values: Tensor, repeats: int = 2000) -> tuple[float, float]:
+    """The 95 % percentile interval of the mean of values [N], drawn with a fixed seed."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randint(len(values), (repeats, len(values)), generator=generator)
+    low, high = values[drawn].mean(1).quantile(torch.tensor([0.025, 0.975])).tolist()
+    return low, high
+
+
+def mean_overlap(models: Sequence[STNReID | None], pairs: Pairs) -> Tensor:
+    """Each pair's overlap [N], the mean over the models (seeds); [None]: the identity."""
+    return torch.stack([overlaps(model, pairs) for model in models]).mean(0)
+
+
+def larger(claim: str, where: str, more: Tensor, less: Tensor) -> Claim:
+    """A claim that overlaps are larger than others on the same pairs [N]: holds if chance over the
+    pairs does not explain it."""
+    gain = more - less
+    low, high = bootstrap(gain)
+    verdict: Verdict = "holds" if low > 0 else "does not hold" if high < 0 else "within chance"
+    text = f"{less.mean():.3f} -> {more.mean():.3f}, {gain.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+    return Claim(claim, where, "", f"{text} IoU", verdict)
+
+
+def select(pairs: Pairs, rows: Sequence[int]) -> Pairs:
+    """Some of the pairs."""
+    index = torch.tensor(rows)
+    return Pairs(pairs.partial[index], pairs.holistic[index], pairs.true[index])
+
+
+def two_people(
+    dataset: Dataset, size: tuple[int, int], seed: int = 0
+) -> tuple[Tensor, Tensor, list[str]]:
+    """What Fig. 5 shows: five partial images and three holistic ones of two identities.
+
+    Returns partial [5, 3, H, W] (three of the first person, two of the second), holistic
+    [3, 3, H, W] (two images of the first person, by different cameras, and one of the second) and
+    the holistic images' names.
+    """
+    gallery = dataset.gallery[dataset.gallery["pid"] > 0]
+    cameras = gallery.groupby("pid")["cam"].nunique()
+    first = next(pid for pid, number in cameras.items() if number > 1)
+    second = next(pid for pid in cameras.index if pid != first)
+    mine = gallery[gallery["pid"] == first]
+    other = gallery[gallery["pid"] == second]
+    holistic = pd.concat([mine.drop_duplicates("cam")[:2], other[:1]]).reset_index(drop=True)
+    query = pd.concat([_five(mine, 3), _five(other, 2)]).reset_index(drop=True)
+    cut = make_partial(dataset.but(query=query), seed=seed).query
+    return _images(cut, size), _images(holistic, size), ["A", "A'", "B"]
+
+
+def _five(table: pd.DataFrame, n: int) -> pd.DataFrame:
+    return table.iloc[[i % len(table) for i in range(-1, -1 - n, -1)]]

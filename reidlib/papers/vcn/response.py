@@ -1,0 +1,63 @@
+"""How much of a map's response lies on the person, where the true boxes of its parts are known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from reidlib.data.drawn.people.figure import PARTS
+from reidlib.evaluate.encode import device_of, evaluating
+from reidlib.papers.rmgl.alignment import boxes
+
+if TYPE_CHECKING:
+    from reidlib.data import Dataset
+    from reidlib.models import ReIDModel
+
+
+def coverage(box: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Share [N, h, w] in [0, 1] of each cell of a map of ``shape`` that lies in ``box`` [N, 4]."""
+    sides = []
+    for cells, low, high in ((shape[0], box[:, 1], box[:, 3]), (shape[1], box[:, 0], box[:, 2])):
+        edges = torch.linspace(-1, 1, cells + 1)
+        start = torch.maximum(edges[:-1], low[:, None])
+        end = torch.minimum(edges[1:], high[:, None])
+        sides.append((end - start).clamp(min=0) * cells / 2)
+    return sides[0][:, :, None] * sides[1][:, None, :]
+
+
+def person_mask(split: pd.DataFrame, shape: tuple[int, int]) -> Tensor:
+    """How far each cell [N, h, w] shows the person: the most that one of its parts covers of it."""
+    parts = [coverage(boxes(split, part), shape) for part in PARTS]
+    return torch.stack(parts).amax(0)
+
+
+def person_share(model: ReIDModel, dataset: Dataset, *, batch_size: int = 128) -> Tensor:
+    """Shares [N, 2] for each query: of the last map's response (mean over channels) on the person,
+    and of the map's area, which is the share of a map that answers alike everywhere."""
+    from reidlib.data import ImageBank
+
+    bank = ImageBank.from_split(dataset.query, model.size)
+    backbone: Any = model.backbone
+    found = []
+    for rows in bank.blocks(batch_size):
+        with evaluating(model):
+            found.append(backbone(bank.images(rows).to(device_of(model))).mean(1).cpu())
+    maps = torch.cat(found)
+    mask = person_mask(dataset.query, (maps.shape[1], maps.shape[2]))
+    total = maps.sum((1, 2)).clamp(min=1e-12)
+    return torch.stack([(maps * mask).sum((1, 2)) / total, mask.mean((1, 2))], 1)
+
+
+def person_table(models: Mapping[str, ReIDModel], dataset: Dataset) -> pd.DataFrame:
+    """``person_share`` of several models in percent, mean and standard deviation over the queries;
+    the first line is the person's share of the area."""
+    shares = {name: 100 * person_share(model, dataset) for name, model in models.items()}
+    area = next(iter(shares.values()))[:, 1]
+    lines = {"the person's area": area} | {name: share[:, 0] for name, share in shares.items()}
+    return pd.DataFrame(
+        {name: {"mean": float(v.mean()), "sd": float(v.std())} for name, v in lines.items()}
+    ).T.rename_axis("map")

@@ -1,0 +1,1 @@
+"""Files, compute, several processes: what knows nothing of re-identification."""

@@ -1,0 +1,7 @@
+"""Training: recipes, the loop, the run store, many runs side by side."""
+
+from reidlib.train.loop import build_model, fit
+from reidlib.train.recipe import Recipe
+from reidlib.train.store import Run
+
+__all__ = ["Recipe", "Run", "build_model", "fit"]

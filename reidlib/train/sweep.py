@@ -1,0 +1,186 @@
+"""Many runs through any ``concurrent.futures`` executor: ``fit_all`` maps recipes over it.
+
+Executors are in ``reidlib.train.workers``: ``processes`` of one machine, the workers of a ``dask``
+cluster. Every run is stored as soon as it is complete, so a sweep that was stopped loses nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from tqdm import tqdm
+
+from reidlib.data import Dataset
+from reidlib.errors import ReidError
+from reidlib.system.lock import claimed
+from reidlib.system.paths import runs_dir
+from reidlib.train.loop import fit
+from reidlib.train.recipe import Recipe
+from reidlib.train.store import Run
+from reidlib.train.workers import cores, dask, gpus, processes
+
+__all__ = ["Evaluation", "dask", "executor_for", "fit_all", "processes"]
+
+
+class Evaluation(NamedTuple):
+    """What ``Run.evaluate`` is asked for."""
+
+    dataset: Dataset | None = None  # default: the recipe's own
+    options: Mapping[str, Any] = {}
+
+
+_ALONE = threading.Lock()  # torch's random state is the process's: it trains one run at a time
+
+
+def fit_all(
+    recipes: Sequence[Recipe],
+    *,
+    executor: Executor | None = None,
+    retries: int = 1,
+    device: str | torch.device | None = None,
+    store: Path | None = None,
+    progress: bool = True,
+    names: Sequence[str] | None = None,
+    evaluations: Sequence[Evaluation] = (),
+) -> list[Run]:
+    """The complete runs of ``recipes``, in their order; what is stored already is not trained.
+
+    executor: any of ``concurrent.futures``, ``client.get_executor()`` of Dask; ``None`` trains one
+    after the other in this process. Equal recipes are trained once, also against other sweeps (see
+    ``system.lock``). A row that fails goes to the end of the queue ``retries`` times, and resumes
+    from its checkpoint. names: what rows are called in messages, default their folders.
+    evaluations: made of every run where it was trained, and stored with it.
+    Raises ReidError with the first line of each failed row's error, when all others are complete.
+    Ctrl-C cancels what has not started.
+
+    With one thread the results equal, bit for bit, those of a loop with one thread.
+    """
+    store = (store or runs_dir()).absolute()
+    runs = [Run.of(recipe, store) for recipe in recipes]
+    called = {run.path: run.path.name for run in runs}
+    if names is not None:
+        called = {r.path: name for r, name in reversed(list(zip(runs, names, strict=True)))}
+    rows: dict[Path, list[Run]] = {}  # those that share weights and differ in their test: together
+    for run in runs:
+        if not _done(run, evaluations) and run not in rows.setdefault(run.path, []):
+            rows[run.path].append(run)
+    rows = {path: group for path, group in rows.items() if group}
+    alone = len(rows) == 1 and executor is None  # its own bar says more
+    waiting, failures, errors = deque(rows.values()), Counter[Path](), dict[Path, str]()
+    pending: dict[Future[str], list[Run]] = {}
+    shown = progress and len(rows) > 0 and not alone
+    bar = tqdm(total=len(rows), desc="sweep", unit="run", disable=not shown)
+    try:
+        while waiting or pending:
+            while waiting and (executor or not pending):
+                group = waiting.popleft()
+                recipes = [run.recipe for run in group]
+                call = (recipes, evaluations, device, store, progress and alone, uuid.uuid4().hex)
+                pending[_submit(executor, _row, *call)] = group
+            for future in wait(pending, timeout=1, return_when=FIRST_COMPLETED).done:
+                group = pending.pop(future)
+                run = group[0]
+                error = _error(future, run)
+                if error is None:
+                    bar.update()
+                elif failures[run.path] < retries:
+                    failures[run.path] += 1
+                    waiting.append(group)
+                else:
+                    errors[run.path] = error
+            running = sum(claimed(group[0].path) for group in pending.values())
+            bar.set_postfix({"failed": len(errors), "running": running})
+    finally:
+        for future in pending:
+            future.cancel()
+        bar.close()
+    if errors:
+        lines = "\n".join(f"{called[path]}: {line}" for path, line in errors.items())
+        raise ReidError(
+            f"{len(errors)} of {len(called)} runs failed, the others are stored: {lines}"
+        )
+    return runs
+
+
+def _done(run: Run, evaluations: Sequence[Evaluation]) -> bool:
+    return run.complete and all(run.evaluated(e.dataset, **e.options) for e in evaluations)
+
+
+def _row(
+    recipes: Sequence[Recipe],
+    evaluations: Sequence[Evaluation],
+    device: str | torch.device | None,
+    store: Path,
+    progress: bool,
+    token: str,
+) -> str:
+    """In the worker: trains what the recipes share, evaluates each, and returns the folder's name.
+
+    token: makes the call unlike any other, since Dask answers an equal one with its old result.
+    """
+    with _ALONE:
+        for recipe in recipes:
+            run = fit(recipe, device=device, store=store, progress=progress)
+            for dataset, options in evaluations:
+                run.evaluate(dataset, device=device, **options)
+    return run.path.name
+
+
+def _submit(executor: Executor | None, function: Callable[..., str], *args: Any) -> Future[str]:
+    try:
+        if executor:
+            return executor.submit(function, *args)
+        future = Future[str]()
+        future.set_result(function(*args))
+    except Exception as error:  # of the training itself, or of an executor that is broken
+        future = Future[str]()
+        future.set_exception(error)
+    return future
+
+
+def _error(future: Future[str], run: Run) -> str | None:
+    """Why a row failed, in one line; None if its run is complete here."""
+    try:
+        name = future.result()
+    except Exception as error:  # also that it was cancelled
+        lines = str(error).strip().split("\n")
+        return lines[0] if isinstance(error, ReidError) else f"{type(error).__name__}: {lines[0]}"
+    if name != run.path.name:
+        return f"the worker's data or weights are others than here: it trained {name}"
+    until = time.monotonic() + 60  # a network's file system may show a new file that late
+    while not run.complete:
+        if time.monotonic() > until:
+            return f"trained, but not in {run.path}: workers need the same run store (REIDLIB_RUNS)"
+        time.sleep(0.5)
+    return None
+
+
+def executor_for(
+    recipes: Sequence[Recipe],
+    workers: int | None = None,
+    evaluations: Sequence[Evaluation] = (),
+) -> AbstractContextManager[Executor | None]:
+    """What trains (and evaluates) those of ``recipes`` that are not stored yet; None: this process.
+
+    The Dask cluster at ``REIDLIB_SCHEDULER`` if that is set. Else ``workers`` processes, by default
+    one for each GPU or CPU core, but no more than there are runs; the cores are shared out evenly.
+    One run, or one GPU, needs no other process.
+    """
+    todo = len({run.path for run in map(Run.of, recipes) if not _done(run, evaluations)})
+    address = os.environ.get("REIDLIB_SCHEDULER")
+    if todo and address:
+        return dask(address)
+    n = min(todo, workers or len(gpus()) or cores())
+    if n <= 1:
+        return nullcontext(None)
+    return processes(n, max(1, cores() // n))

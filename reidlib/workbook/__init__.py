@@ -1,0 +1,1 @@
+"""What notebooks hold on to: reports, tables, profiles, the batch, the command line."""

@@ -1,0 +1,241 @@
+"""Runs the notebooks by papermill: all is checked first, then each runs in a kernel of its own."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from reidlib.errors import ReidError, nearest
+from reidlib.system.io import atomic_write
+from reidlib.system.paths import environment_kept, root
+from reidlib.system.types import check_type, hints_of
+from reidlib.workbook import profile as profiles
+
+PATH_VARIABLES = ("REIDLIB_DATA", "REIDLIB_RUNS", "REIDLIB_CACHE", "REIDLIB_WEIGHTS_DIR")
+STOPPED = '<span style="color:red; font-size:2em;">Interrupted: this notebook did not end.</span>'
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one notebook ended: status is "ok", "failed", "interrupted" or "not run"."""
+
+    notebook: str
+    seconds: float = 0.0
+    status: str = "not run"
+    error: str = ""  # the first line of it
+
+
+def find_notebooks(only: Sequence[str] | None = None) -> list[Path]:
+    """The numbered notebooks in order, or those of ``only`` (names, with or without suffix).
+
+    Raises ReidError if there is none, or none of that name.
+    """
+    folder = root() / "notebooks"
+    found = {path.stem: path for path in sorted(folder.glob("[0-9]*.ipynb"))}
+    if not found:
+        raise ReidError(f"no notebook in {folder}: run this from a checkout of the repository")
+    wanted = [Path(name).name.removesuffix(".ipynb") for name in only or found]
+    for name in wanted:
+        if name not in found:
+            raise ReidError(f'"{name}" is not a notebook in {folder}{nearest(name, found)}')
+    return [found[name] for name in sorted(set(wanted))]
+
+
+def run(
+    profile: str = "demo",
+    only: Sequence[str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> list[Outcome]:
+    """Executes notebooks at a profile into ``reports/<folder>/``; one that fails stops no other.
+
+    ``overrides`` change the profile, ``parameters`` are other parameters of the notebooks.
+    Raises ReidError, before anything runs, for whatever can be known to be wrong.
+    """
+    for name in {"profile", "overrides"} & set(parameters or {}):
+        raise ReidError(
+            f'parameter "{name}" is set by {"--profile" if name == "profile" else "--set"}'
+        )
+    with _environment():
+        jobs = []
+        for path in find_notebooks(only):
+            given = {"profile": profile, "overrides": dict(overrides or {}), **(parameters or {})}
+            jobs.append((path, _report_folder(path.stem, profile, overrides or {}), given))
+            _check_parameters(path, given)
+        for folder in {folder for _, folder, _ in jobs}:
+            _check_writable(folder)
+            _check_writable(root() / "figures" / folder.name)
+        return _run_all(jobs)
+
+
+def _run_all(jobs: Sequence[tuple[Path, Path, dict[str, Any]]]) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    with tqdm(total=len(jobs), desc="notebooks", unit="notebook", disable=None) as bar:
+        for path, folder, given in jobs:
+            outcome = execute(path, folder, given)
+            outcomes.append(outcome)
+            bar.update()
+            tqdm.write(f"{outcome.notebook}: {outcome.status} after {outcome.seconds:.0f} s")
+            if outcome.status == "interrupted":
+                break
+    return outcomes + [Outcome(path.stem) for path, _, _ in jobs[len(outcomes) :]]
+
+
+def execute(path: Path, folder: Path, parameters: Mapping[str, Any]) -> Outcome:
+    """Runs one notebook; writes it and its HTML to ``folder`` however it ends, whole files only."""
+    import papermill
+
+    start, status, error = time.perf_counter(), "ok", ""
+    with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=folder) as scratch:
+        part = Path(scratch) / path.name
+        try:
+            papermill.execute_notebook(
+                path,
+                part,
+                dict(parameters),
+                kernel_name="python3",
+                cwd=path.parent,
+                extra_arguments=["--log-level=ERROR"],  # of the kernel: no notes on transport
+                shutdown_kernel="immediate",  # at Ctrl-C no traceback of a kernel that is closing
+                progress_bar={"desc": path.stem, "position": 1, "leave": False, "disable": None},
+            )
+        except KeyboardInterrupt:
+            status, error = "interrupted", "stopped by hand"
+        except Exception as exception:  # the others shall still run
+            status, error = "failed", _first_line(exception)
+        seconds = time.perf_counter() - start
+        if part.is_file():
+            try:
+                _publish(part, folder, interrupted=status == "interrupted")
+            except (ReidError, OSError) as unwritable:
+                status, error = "failed", error or str(unwritable)
+    return Outcome(path.stem, seconds, status, error)
+
+
+def _publish(part: Path, folder: Path, *, interrupted: bool) -> None:
+    """Writes the executed notebook and its HTML, marked if it was cut off."""
+    import nbformat
+    from nbconvert import HTMLExporter
+    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
+
+    notebook = nbformat.read(part, as_version=4)
+    for i, cell in enumerate(notebook.cells):  # of a progress bar only its last state stays
+        CoalesceStreamsPreprocessor().preprocess_cell(cell, {}, i)
+    notebook.metadata.papermill["input_path"] = f"notebooks/{part.name}"
+    notebook.metadata.papermill["output_path"] = part.name
+    if interrupted:
+        notebook.metadata.papermill["exception"] = True
+        notebook.cells.insert(0, nbformat.v4.new_markdown_cell(STOPPED))
+    html, _ = HTMLExporter(embed_images=True).from_notebook_node(
+        notebook, {"metadata": {"name": part.stem, "path": str(root() / "notebooks")}}
+    )
+    atomic_write(folder / part.name, nbformat.writes(notebook))
+    atomic_write(folder / f"{part.stem}.html", html)
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """One line a notebook: its name, seconds, status and first error line."""
+    width = max(len(outcome.notebook) for outcome in outcomes)
+    lines = [f"{'notebook':{width}}  seconds  {'status':11}  error"]
+    for outcome in outcomes:
+        lines.append(
+            f"{outcome.notebook:{width}}  {outcome.seconds:7.1f}  {outcome.status:11}  "
+            f"{outcome.error}".rstrip()
+        )
+    return "\n".join(lines)
+
+
+def _first_line(exception: Exception) -> str:
+    """The sentence of a ReidError raised in a kernel; kind and first line of any other error."""
+    kind = getattr(exception, "ename", type(exception).__name__)
+    text = getattr(exception, "evalue", str(exception)).strip()
+    text = re.sub(r"\x1b\[[0-9;]*m", "", text).split("\n")[0]
+    if kind == "DeadKernelError":
+        return "the kernel died: often the machine ran out of memory"
+    return text if kind == "ReidError" else f"{kind}: {text}"
+
+
+def _report_folder(notebook: str, profile: str, overrides: Mapping[str, Any]) -> Path:
+    """Where a notebook's report goes. Raises ReidError if its profile, dataset, backbone or weights
+    are not right."""
+    from reidlib.data import loader
+    from reidlib.models.backbone import BACKBONES
+
+    wanted = profiles.load(profile, notebook, overrides)
+    if wanted.backbone not in (None, *BACKBONES):
+        raise ReidError(
+            f'unknown backbone "{wanted.backbone}"{nearest(wanted.backbone, BACKBONES)}'
+        )
+    if wanted.weights not in (None, "imagenet") and not Path(wanted.weights).is_file():
+        raise ReidError(
+            f'weights file {wanted.weights} is not there: give another, "imagenet" or null'
+        )
+    function = loader(wanted.dataset)
+    known = {
+        key: hints_of(function)[key]
+        for key, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    } | {"partial": dict}
+    for key, value in wanted.data_options.items():
+        if key not in known:
+            raise ReidError(f'dataset {wanted.dataset} has no option "{key}"{nearest(key, known)}')
+        check_type(value, known[key], f"dataset {wanted.dataset}: option {key}")
+    return root() / "reports" / wanted.folder
+
+
+def _check_parameters(path: Path, given: Mapping[str, Any]) -> None:
+    """Raises ReidError for a parameter that the notebook does not declare, or of another type."""
+    import papermill
+
+    try:
+        declared = papermill.inspect_notebook(path)
+        defaults = {name: ast.literal_eval(found["default"]) for name, found in declared.items()}
+    except (ValueError, SyntaxError) as error:
+        reason = str(error).split("\n")[0]
+        raise ReidError(
+            f"{path.name} cannot be run: {reason}; a notebook names its kernel, and its cell "
+            "tagged parameters holds plain values only"
+        ) from error
+    for name, value in given.items():
+        if name not in defaults:
+            raise ReidError(f'{path.name} has no parameter "{name}"{nearest(name, defaults)}')
+        if defaults[name] is not None:
+            check_type(value, type(defaults[name]), f"{path.name}: parameter {name}")
+
+
+def _check_writable(folder: Path) -> None:
+    """Raises ReidError if no file can be made in ``folder``; makes the folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ReidError(
+            f"cannot write to the folder {folder} ({error.strerror}): free it or make it writable"
+        ) from error
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """What kernels inherit: no ``REIDLIB_PROFILE``, absolute paths, this environment's kernel."""
+    with environment_kept():
+        os.environ.pop("REIDLIB_PROFILE", None)
+        os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+        os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+        # threads that spin while they wait make training 4 times slower beside other work
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        for name in PATH_VARIABLES:
+            if os.environ.get(name):
+                os.environ[name] = os.path.abspath(os.environ[name])
+        yield

@@ -1,0 +1,55 @@
+"""The papers' tables as they are printed, misprints included: ``notebooks/published/*.csv``."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from reidlib.errors import ReidError, nearest
+from reidlib.system.paths import root
+
+
+def table(name: str, dataset: str | None = None) -> pd.DataFrame:
+    """A printed table, tidy: row, dataset, metric, value, source ("quoted": by the authors from
+    another paper; "reproduced": run by them). ``dataset`` picks one of its datasets.
+
+    Raises ReidError for an unknown table, or a dataset on which it prints nothing.
+    """
+    folder = root() / "notebooks" / "published"
+    path = folder / f"{name}.csv"
+    if not path.is_file():
+        names = [file.stem for file in folder.glob("*.csv")]
+        raise ReidError(f'no published table "{name}"{nearest(name, names)}')
+    found = pd.read_csv(path)
+    if missing := {"row", "dataset", "metric", "value"} - set(found.columns):
+        raise ReidError(f"{path.name} holds no results: it lacks the columns {sorted(missing)}")
+    if dataset:
+        if not (found.dataset == dataset).any():
+            raise ReidError(
+                f'{path.name} prints nothing on "{dataset}"{nearest(dataset, set(found.dataset))}'
+            )
+        found = found[found.dataset == dataset]
+    return found
+
+
+def values(name: str | None, dataset: str | None = None) -> dict[tuple[str, str], float]:
+    """(row, metric) -> value of a printed table; empty for None.
+
+    Raises ReidError as ``table`` does, and if a value is printed several times.
+    """
+    if name is None:
+        return {}
+    found = table(name, dataset)
+    twice = found[found.duplicated(["row", "metric"])]
+    if len(twice):
+        several = sorted(set(found.dataset))
+        way_out = f"choose published_dataset from {several}" if len(several) > 1 else (
+            "give each of these rows a name of its own"
+        )  # fmt: skip
+        raise ReidError(
+            f'{name}.csv prints {twice.metric.iloc[0]} of "{twice.row.iloc[0]}" several times: '
+            f"{way_out}"
+        )
+    return {
+        (str(row), str(metric)): float(value)
+        for row, metric, value in zip(found.row, found.metric, found.value, strict=True)
+    }

@@ -1,0 +1,86 @@
+"""How results are laid out for a reader: printed values beside ours with interval and spread."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from reidlib.errors import ReidError
+from reidlib.workbook import published as printed_tables
+
+NAMES = {"rank1": "rank-1", "rank3": "rank-3", "rank5": "rank-5", "rank10": "rank-10"}
+
+
+def wide(
+    tidy: pd.DataFrame, published: str | None = None, dataset: str | None = None
+) -> pd.DataFrame:
+    """One line a row of ``Report.reproduce``'s result, all in percent, as text for display.
+
+    For each metric: printed, ours (± sd over seeds), its 95 % interval over queries, and the gain
+    over the first row, with a star where chance does not explain it. published: a printed table
+    whose other rows, quoted or not measured here, stand above ours with dashes; dataset: which of
+    its datasets, default that of ours.
+    """
+    metrics = list(dict.fromkeys(tidy["metric"]))
+    lines: list[dict[str, object]] = []
+    for row in dict.fromkeys(tidy["row"]):
+        line: dict[str, object] = {"row": row}
+        for metric in metrics:
+            value = tidy[(tidy["row"] == row) & (tidy["metric"] == metric)].iloc[0]
+            line |= _cells(metric, value, first=not lines)
+        line["n"] = int(value["n"])
+        lines.append(line)
+    frame = pd.DataFrame(lines)
+    if published is not None:
+        on = [name for name in dict.fromkeys(tidy["published_on"]) if name]
+        if dataset is None and len(on) > 1:
+            raise ReidError(f"the rows are printed on several datasets, {on}: name one of them")
+        others = _others(published, dataset or (on[0] if on else None), metrics)
+        frame = pd.concat([others[~others["row"].isin(frame["row"])], frame])
+    frame = frame.dropna(axis="columns", how="all").astype(object)
+    return frame.where(frame.notna(), "–").reset_index(drop=True)
+
+
+def printed_only(published: str, dataset: str | None) -> pd.DataFrame:
+    """The printed rows of a table, where nothing was measured."""
+    return _others(published, dataset, [*NAMES, "mAP"]).fillna("–")
+
+
+def departures_note(tidy: pd.DataFrame) -> str:
+    """Where all rows together leave the published settings, or that the rows differ in it."""
+    found = [set(filter(None, text.split(", "))) for text in tidy["differs"]]
+    common = [part for part in tidy["differs"].iloc[0].split(", ") if part and
+              all(part in parts for parts in found)]  # fmt: skip
+    return "ours (the paper's): " + ", ".join(common) if common else ""
+
+
+def _cells(metric: str, value: pd.Series, first: bool) -> dict[str, object]:
+    name = NAMES.get(metric, metric)
+    spread = "" if math.isnan(value["sd"]) else f" ± {value['sd']:.1f}"
+    star = "*" if value["gain_low"] > 0 or value["gain_high"] < 0 else ""
+    return {
+        f"{name} printed": None if math.isnan(value["published"]) else f"{value['published']:.1f}",
+        name: f"{value['mean']:.1f}{spread}",
+        f"{name} 95 %": f"{value['low']:.1f} to {value['high']:.1f}",
+        f"{name} gain": None if first else f"{value['gain']:+.1f}{star}",
+    }
+
+
+def _others(published: str, dataset: str | None, metrics: list[str]) -> pd.DataFrame:
+    found = printed_tables.table(published, dataset)
+    lines = [
+        {"row": row}
+        | {
+            f"{NAMES.get(str(metric), str(metric))} printed": f"{value:.1f}"
+            for metric, value in zip(group["metric"], group["value"], strict=True)
+            if metric in metrics
+        }
+        for row, group in found.groupby("row", sort=False)
+    ]
+    return pd.DataFrame(lines)
+
+
+def has_index(frame: pd.DataFrame) -> bool:
+    """Whether the index says something: it has a name, or several levels."""
+    return frame.index.name is not None or isinstance(frame.index, pd.MultiIndex)

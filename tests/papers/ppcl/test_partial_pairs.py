@@ -1,0 +1,57 @@
+"""Partial probes of exact shares, the gate on them, and the references of a probe."""
+
+import pytest
+import torch
+
+from reidlib import geometry, models
+from reidlib.data import load
+from reidlib.errors import ReidError
+from reidlib.papers.ppcl import pairs as partial_pairs
+
+SMALL = {"train_ids": 2, "test_ids": 4, "cameras": 2, "images": 2, "size": (64, 32)}
+SIZE = (64, 32)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return load("synthetic", **SMALL, distractors=3, junk=2)
+
+
+def test_the_first_people_alone(dataset):
+    some = partial_pairs.first_people(dataset, 2)
+    assert sorted(set(some.query["pid"])) == sorted(set(dataset.query["pid"]))[:2]
+    assert set(some.gallery["pid"]) == set(some.query["pid"]), "no distractors"
+    whole = partial_pairs.first_people(dataset, 2, distractors=True)
+    assert len(whole.gallery) == len(dataset.gallery)
+    assert partial_pairs.first_people(dataset, None) is dataset
+
+
+def test_both_sides_keep_their_share(dataset):
+    cut = partial_pairs.kept(dataset, 0.4, 0.6)
+    for table, share in ((cut.query, 0.4), (cut.gallery, 0.6)):
+        area = geometry.box_area(torch.tensor(table["box"].tolist())) / 4
+        torch.testing.assert_close(area, torch.full_like(area, share))
+    assert "box" not in partial_pairs.kept(dataset, 0.4).gallery
+    assert partial_pairs.kept(dataset, 1.0) is dataset
+    with pytest.raises(ReidError, match="gallery is 0"):
+        partial_pairs.kept(dataset, 0.4, 0.0)
+
+
+def test_a_gate_that_always_says_partial(dataset):
+    model = models.build("glrec", 2, backbone="tiny", size=SIZE)
+    model.fc.bias.data[4] = 9.0
+    table = partial_pairs.gate_table({"GLRec": [model, model]}, dataset.query, dataset, (0.4,))
+    assert table["kept"].tolist() == [0.4, 1.0]
+    assert table["right"].tolist() == [1.0, 0.0]
+    assert table["n"].tolist() == [2, 2]
+    assert partial_pairs.balanced(table) == 0.5
+
+
+def test_references_of_a_probe(dataset):
+    probes, references = partial_pairs.with_references(dataset, [0, 3], SIZE, n=3)
+    assert probes.shape == (2, 3, *SIZE)
+    assert references.shape == (2, 3, 3, *SIZE)
+    assert not torch.equal(references[0, 0], references[0, 2]), "the last is another person"
+    people = dataset.gallery[dataset.gallery["pid"] != dataset.query["pid"].iloc[0]]
+    with pytest.raises(ReidError, match="no gallery image"):
+        partial_pairs.with_references(dataset.but(gallery=people), [0], SIZE)

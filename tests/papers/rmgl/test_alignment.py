@@ -1,0 +1,104 @@
+"""Shares of stripes on their parts, where the truth is known."""
+
+import pytest
+import torch
+
+from reidlib.data import ImageBank, load
+from reidlib.errors import ReidError
+from reidlib.models import build
+from reidlib.papers.rmgl.alignment import (
+    alignment_table,
+    boxes,
+    intended_parts,
+    stripe_edges,
+    stripe_share,
+)
+from reidlib.papers.rmgl.stripes import balanced_cuts
+
+OPTIONS = {"train_ids": 4, "test_ids": 4, "cameras": 2, "images": 2, "distractors": 0, "junk": 0}
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return load("synthetic", size=(64, 32), **OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return build("rmgl", 4, backbone="tiny", size=(96, 32)).eval()
+
+
+def test_stripe_share():
+    cuts = torch.tensor([[-1.0, 0.0, 1.0]])
+    same = torch.tensor([[[-1.0, 0.0], [0.0, 1.0]]])
+    assert stripe_share(cuts, same).tolist() == [[1, 1]]
+    lower = torch.tensor([[[-0.5, 0.5], [0.5, 1.5]]])  # the body hangs half a stripe too low
+    assert stripe_share(cuts, lower).tolist() == [[0.5, 0.5]]
+    beyond = torch.tensor([[[-3.0, -2.0], [2.0, 3.0]]])
+    assert stripe_share(cuts, beyond).tolist() == [[0, 0]]
+
+
+def test_intended_parts(dataset):
+    body, torso = boxes(dataset.query, "body"), boxes(dataset.query, "torso")
+    equal = intended_parts(dataset.query, 3)
+    assert torch.allclose(equal[:, 0, 0], body[:, 1])
+    assert torch.allclose(equal[:, 2, 1], body[:, 3])
+    assert torch.allclose((equal[..., 1] - equal[..., 0]) * 3, (body[:, 3:] - body[:, 1:2]))
+    named = intended_parts(dataset.query, 2, "named")
+    assert torch.equal(named[:, 0, 1], torso[:, 3])
+    assert torch.equal(named[:, 1, 0], torso[:, 3])
+    with pytest.raises(ReidError, match="for two stripes, not 3"):
+        intended_parts(dataset.query, 3, "named")
+
+
+def test_boxes_follow_the_crop(dataset):
+    """The lower half of the image, as large as the whole: what was at 0.5 is now in its middle."""
+    half = dataset.query.assign(box=[(-1.0, 0.0, 1.0, 1.0)] * len(dataset.query))
+    before, after = boxes(dataset.query, "body"), boxes(half, "body")
+    assert torch.allclose(after[:, 1::2], 2 * before[:, 1::2] - 1, atol=1e-6)
+    assert torch.allclose(after[:, ::2], before[:, ::2], atol=1e-6)
+
+
+def test_stripe_edges(dataset, model):
+    images = ImageBank.from_split(dataset.query, model.size).images(slice(0, 5))
+    uniform = stripe_edges(model, images, 1, "original", False)
+    assert torch.allclose(uniform, torch.tensor([-1, -1 / 3, 1 / 3, 1]).expand(5, 4))
+    balanced = stripe_edges(model, images, 1, "receptive", True, batch_size=2)
+    with torch.no_grad():
+        last = model.maps(images)[1, "receptive"]
+    assert torch.equal(((balanced + 1) / 2 * last.shape[2]).round().long(), balanced_cuts(last, 3))
+
+
+def test_table_without_a_detectors_error(model):
+    """Then the body reaches from -0.9 to 0.9 in every image, and equal stripes cut it in equal
+    parts: all that lies elsewhere is the margin of 0.1 above and below."""
+    exact = load("synthetic", size=(64, 32), detector_error=0.0, **OPTIONS)
+    table = alignment_table(model, exact).set_index(["branch", "path", "partition"])
+    assert len(table) == 8
+    for path in ("original", "receptive"):
+        two = table.loc[(0, path, "uniform")]
+        assert two.share == pytest.approx(0.9, abs=0.01)
+        assert two.cut_spread == pytest.approx(0, abs=0.01)
+    assert table.loc[(1, "original", "uniform")].share < 0.9  # the cuts at 1/3 do not agree
+
+
+def test_table_with_it(dataset, model):
+    table = alignment_table(model, dataset, batch_size=3)
+    uniform = table[table.partition == "uniform"].set_index(["branch", "path"])
+    assert (uniform.cut_spread > 0.02).all()
+    assert table.images.unique().tolist() == [len(dataset.query)]
+    share = stripe_share(torch.tensor([[-1.0, 0, 1]]).expand(len(dataset.query), 3),
+                         intended_parts(dataset.query, 2))  # fmt: skip
+    assert uniform.loc[(0, "original")].share == pytest.approx(float(share.mean()))
+    body = boxes(dataset.query, "body")
+    middle = -body[:, 1] / (body[:, 3] - body[:, 1])  # where the image's middle cuts the body
+    assert uniform.loc[(0, "original")].cut_spread == pytest.approx(float(middle.std()))
+    named = alignment_table(model, dataset, "named")
+    assert named.branch.unique().tolist() == [0]
+
+
+def test_what_cannot_be_measured(dataset, model):
+    plain = dataset.but(query=dataset.query[["path", "pid", "cam"]])
+    with pytest.raises(ReidError, match='no column "body"'):
+        alignment_table(model, plain)

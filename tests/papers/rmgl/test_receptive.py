@@ -1,0 +1,139 @@
+"""What is calculated with Eqs. 5 and 6 is what gradients reach."""
+
+import pytest
+import torch
+
+from reidlib.errors import ReidError
+from reidlib.models import build
+from reidlib.models.backbone import STAGES, build_backbone
+from reidlib.papers.rmgl.receptive import (
+    PARTITIONS,
+    extent,
+    footprint,
+    map_height,
+    measure,
+    profiles,
+    receptive_field,
+    region,
+    regions,
+)
+
+
+def rmgl(**options):
+    torch.manual_seed(0)
+    return build("rmgl", 4, backbone="tiny", size=(96, 32), **options)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.randn(4, 3, 96, 32, generator=torch.Generator().manual_seed(1))
+
+
+def test_the_papers_receptive_field():
+    """Section III-A: 363, which needs the stride on the 3x3 and a last stride of 1."""
+    net = build_backbone("resnet50", last_stride=1)
+    fields = [receptive_field(net, stage) for stage in STAGES]
+    assert fields == [(11, 4), (35, 4), (91, 8), (267, 16), (363, 16)]
+    assert receptive_field(net, "input") == (1, 1)
+    for stage in ("conv3", "conv4"):  # as the ResNet's authors have it: the stride on the 1x1
+        block = getattr(net, stage)[0]
+        block.conv1.stride, block.conv2.stride = (2, 2), (1, 1)
+    assert receptive_field(net) == (387, 16)
+
+
+def test_dilation_counts():
+    net = build_backbone("resnet50_m")
+    # from 91 at conv3: one 3x3 plain, five with dilation 2; one with 2, two with 4; all 8 apart
+    assert receptive_field(net, "conv4") == (91 + 8 * 2 * (1 + 5 * 2), 8)
+    assert receptive_field(net) == (91 + 8 * 2 * (1 + 5 * 2 + 2 + 2 * 4), 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "end"), [("resnet18", "conv4"), ("mobilenet_v2", "conv3"), ("resnet50_m", "conv4")]
+)
+def test_eq_5_is_what_one_row_of_a_map_sees(name, end):
+    torch.manual_seed(0)
+    net = build_backbone(name).eval()
+    x = torch.randn(2, 3, 416, 64, requires_grad=True)
+    y = net(x, end=end)
+    assert y.shape[2] == map_height(net, end, 416)
+    y[:, :, y.shape[2] // 2].sum().backward()
+    first, last = extent(x.grad.abs().sum((0, 1, 3)))
+    assert last - first + 1 == receptive_field(net, end)[0]
+
+
+@pytest.mark.parametrize("branch", [0, 1])
+def test_eq_6_is_what_a_stripe_sees(images, branch):
+    """With random weights: exactly, to the row, for every partition and stripe."""
+    model = rmgl().train()
+    found = profiles(model, images, branch)
+    assert list(found) == list(PARTITIONS)
+    table = measure(model, found)
+    assert len(table) == len(PARTITIONS) * model.stripes[branch]
+    assert (table.measured_first == table["first"]).all()
+    assert (table.measured_last == table["last"]).all()
+    assert (table.measured <= table.region).all()
+    assert (table.effective < table.measured).all()
+    inside = table[table["last"] - table["first"] + 1 == table.region]
+    assert set(inside.partition) >= {"IP"}  # there Eq. 6 is not clipped
+    assert model.training  # as it was
+    assert model.paths == ("original", "receptive")
+    assert model.split == "conv2"
+
+
+def test_rows_beyond_the_region_do_not_change_a_stripe(images):
+    """The same once more without gradients: for the paper's cut, in the middle stripe of three."""
+    model = rmgl(stripes=(3,)).eval()
+    first, last = regions(model, "conv2", 3, 96)[1]
+    outside = torch.ones(96, dtype=torch.bool)
+    outside[first : last + 1] = False
+    other = images.clone()
+    other[:, :, outside] = 0
+    with torch.no_grad():
+        a, b = (model.maps(x)[0, "receptive"].unflatten(2, (3, -1)) for x in (images, other))
+    assert torch.equal(a[:, :, 1], b[:, :, 1])
+    assert not torch.equal(a[:, :, 0], b[:, :, 0])
+
+
+def test_region_of_the_paper():
+    net = build_backbone("resnet50")
+    assert region(net, "conv2", 2, 384) == 35 + (96 // 2 - 1) * 4
+    assert region(net, "conv5", 3, 384) == 363 + (24 // 3 - 1) * 16
+    assert regions(net, "input", 3, 384) == [(0, 127), (128, 255), (256, 383)]
+    assert regions(net, "conv2", 2, 384) == [(0, 205), (175, 383)]
+    assert region(rmgl(), "conv3", 2, 96) == region(build_backbone("tiny"), "conv3", 2, 96)
+
+
+def test_footprint_depends_on_its_arguments_alone(images):
+    model = rmgl()
+    one = footprint(model, images, 0, "receptive", 1)
+    assert torch.equal(one, footprint(model, images, 0, "receptive", 1))
+    assert not torch.equal(one, footprint(model, images, 0, "receptive", 1, seed=1))
+    assert not images.requires_grad
+
+
+def test_extent():
+    profile = torch.tensor([0.0, 1, 0, 6, 2, 1, 0])
+    assert extent(profile) == (1, 5)
+    assert extent(profile, 0.8) == (3, 4)
+    assert extent(profile, 0.5) == (3, 3)
+    with pytest.raises(ReidError, match="zero everywhere"):
+        extent(torch.zeros(4))
+
+
+def test_bad_input():
+    net = build_backbone("tiny")
+    with pytest.raises(ReidError, match='did you mean "conv2"'):
+        receptive_field(net, "conv22")
+    with pytest.raises(ReidError, match="6 rows: too few for 7 stripes"):
+        region(net, "conv5", 7, 96)
+
+
+def test_a_cut_that_does_not_divide_is_left_out(images):
+    """The last map has 6 rows: 4 stripes by adaptive pooling, but no cut of conv4's 6 rows."""
+    model = rmgl(stripes=(4,))
+    found = profiles(model, images)
+    assert "OP" in found
+    assert "RP conv4" not in found
+    table = measure(model, found)
+    assert (table.measured_last == table["last"]).all()

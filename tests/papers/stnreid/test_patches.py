@@ -1,0 +1,120 @@
+"""True patches of pairs, and how well a transform finds them."""
+
+import pytest
+import torch
+
+from reidlib import geometry, models
+from reidlib.data import load
+from reidlib.errors import ReidError
+from reidlib.papers.ppcl.pad import partial_set
+from reidlib.papers.stnreid import measure as patches
+from reidlib.papers.stnreid.measure import Pairs
+
+SMALL = {"train_ids": 2, "test_ids": 4, "cameras": 3, "images": 2, "size": (64, 32)}
+SIZE = (64, 32)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return load("synthetic", **SMALL, distractors=3, junk=2)
+
+
+class Oracle(torch.nn.Module):
+    """A localization network that knows the answer."""
+
+    def __init__(self, theta):
+        super().__init__()
+        self.theta = theta
+
+    def forward(self, partial, holistic):
+        return self.theta
+
+
+def model_with(theta):
+    model = models.build("stnreid", 2, backbone="tiny", size=SIZE)
+    model.localization = Oracle(theta)
+    return model
+
+
+def test_in_the_same_image_the_patch_is_the_cut(dataset):
+    pairs = patches.make_pairs(dataset, SIZE)
+    assert len(pairs) == len(dataset.query)
+    kept = geometry.box_area(pairs.true) / 4
+    assert 0.4 <= kept.min() < kept.max() <= 0.8
+    shown = geometry.sample(pairs.holistic, geometry.box_to_theta(pairs.true))
+    difference = (shown - pairs.partial).abs().mean((1, 2, 3))
+    apart = (pairs.holistic - pairs.partial).abs().mean((1, 2, 3))
+    assert (difference < 0.5 * apart).all(), "the patch, enlarged, is the partial image"
+
+
+def test_in_another_image_the_patch_lies_on_the_body_as_the_cut_does(dataset):
+    pairs = patches.make_pairs(dataset, SIZE, "same person")
+    again = patches.make_pairs(dataset, SIZE, "same image")
+    assert torch.equal(pairs.partial, again.partial), "the same cuts"
+    from reidlib.papers.rmgl.alignment import boxes
+
+    body = boxes(dataset.query, "body")
+    first = dataset.query.iloc[0]
+    rows = dataset.gallery[(dataset.gallery.pid == first.pid) & (dataset.gallery.cam != first.cam)]
+    there = torch.tensor(rows.iloc[0].body, dtype=torch.float32)
+    for axis in (0, 1):  # left edge, top edge: as far into the body, in its widths or heights
+        here = (again.true[0, axis] - body[0, axis]) / (body[0, axis + 2] - body[0, axis])
+        found = (pairs.true[0, axis] - there[axis]) / (there[axis + 2] - there[axis])
+        assert found.item() == pytest.approx(here.item(), abs=1e-4)
+    other = patches.make_pairs(dataset, SIZE, "another person")
+    assert not torch.equal(other.holistic, pairs.holistic)
+
+
+def test_overlaps_of_the_truth_and_of_the_identity(dataset):
+    pairs = patches.make_pairs(dataset, SIZE)
+    truth = model_with(geometry.box_to_theta(pairs.true))
+    torch.testing.assert_close(patches.overlaps(truth, pairs), torch.ones(len(pairs)))
+    same = patches.overlaps(None, pairs)
+    torch.testing.assert_close(same, geometry.box_area(pairs.true) / 4)
+    table = patches.overlap_table({"Ep1": [truth, truth]}, {"same image": pairs})
+    assert list(table["row"]) == ["identity", "Ep1"]
+    assert table["mean"][1] == pytest.approx(1)
+    assert table["low"][0] < table["mean"][0] < table["high"][0]
+    claim = patches.larger("x", "5.1", patches.mean_overlap([truth], pairs), same)
+    assert claim.verdict == "holds"
+    assert patches.larger("x", "5.1", same, same + 0.1).verdict == "does not hold"
+    assert patches.larger("x", "5.1", same, same).verdict == "within chance"
+
+
+def test_real_people_have_no_true_patch_in_another_image(dataset):
+    bare = dataset.but(**{k: t.drop(columns="body") for k, t in dataset.splits.items()})
+    assert len(patches.make_pairs(bare, SIZE)) == len(bare.query)
+    with pytest.raises(ReidError, match="true boxes exist for embedded people alone"):
+        patches.make_pairs(bare, SIZE, "same person")
+    alone = dataset.but(gallery=dataset.gallery[dataset.gallery.pid < 1])
+    with pytest.raises(ReidError, match="no gallery image by another camera"):
+        patches.make_pairs(alone, SIZE, "same person")
+
+
+def test_the_people_of_figure_5(dataset):
+    partial, holistic, names = patches.two_people(dataset, SIZE)
+    assert (partial.shape, holistic.shape) == ((5, 3, *SIZE), (3, 3, *SIZE))
+    assert names == ["A", "A'", "B"]
+    assert len({image.numpy().tobytes() for image in holistic}) == 3
+
+
+def test_selected_pairs(dataset):
+    pairs = patches.make_pairs(dataset, SIZE)
+    some = patches.select(pairs, [2, 0])
+    assert isinstance(some, Pairs)
+    assert torch.equal(some.true, pairs.true[[2, 0]])
+
+
+def test_sets_in_the_manner_of_the_benchmarks(dataset):
+    several = partial_set(dataset, "partial-reid")
+    assert several.protocol == "partial"
+    assert set(several.query.pid) == set(several.gallery.pid) == {3, 4, 5, 6}, "no distractors"
+    assert several.query.groupby("pid").size().max() == 2
+    single = partial_set(dataset, "partial-ilids")
+    assert len(single.query) == len(single.gallery) == 4
+    boxes = torch.tensor(single.query.box.tolist())
+    assert (boxes[:, :3] == torch.tensor([-1.0, -1.0, 1.0])).all(), "cut from below"
+    half = partial_set(dataset, "partial-reid", ratio=(0.5, 0.5))
+    assert (geometry.box_area(torch.tensor(half.query.box.tolist())) == 2).all()
+    with pytest.raises(ReidError, match='no partial test set "partial-lfw"'):
+        partial_set(dataset, "partial-lfw")

@@ -1,0 +1,203 @@
+"""VCN: vertical convolution against a loop, the transformer's limits, every variant of Table 3."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from reidlib import models
+from reidlib.errors import ReidError
+from reidlib.evaluate.encode import evaluating
+from reidlib.evaluate.throughput import gmacs
+from reidlib.geometry import identity
+from reidlib.losses import ranked_list
+from reidlib.models.base import count_parameters
+from reidlib.papers.vcn import recipe as vcn
+from reidlib.papers.vcn.model import SpatialHead, Transformer, row_pool, vertical_convolution
+
+SIZE = (96, 32)
+
+
+def build(num_ids: int = 4, **options):
+    torch.manual_seed(0)
+    return models.build("vcn", num_ids, backbone="tiny", size=SIZE, **options)
+
+
+def test_vertical_convolution_equals_a_loop():
+    maps, kernels = torch.randn(3, 5, 7, 4), torch.randn(5, 6, 7)
+    rows = row_pool(maps)
+    found = vertical_convolution(rows, kernels)
+    for n in range(3):
+        for c in range(5):
+            f = torch.stack([maps[n, c, h].mean() + maps[n, c, h].max() for h in range(7)])  # Eq. 6
+            torch.testing.assert_close(rows[n, c], f)
+            for k in range(6):
+                expected = sum(f[h] * kernels[c, k, h] for h in range(7))  # Eq. 7
+                torch.testing.assert_close(found[n, c, k], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_shared_kernels_are_the_same_for_all_channels():
+    shared, own = (SpatialHead(5, 7, 4, kind, 6) for kind in ("shared", "vcn"))
+    with torch.no_grad():
+        own.kernels.copy_(shared.kernels.expand(5, -1, -1))
+    maps = torch.randn(3, 5, 7, 4)
+    torch.testing.assert_close(shared(maps), own(maps))
+
+
+@pytest.mark.parametrize(("kind", "limit"), [("self", 0.4), ("fixed", 0.4), ("wide", 1.0)])
+def test_factors_stay_within_the_error_that_is_learned(kind, limit):
+    """Eq. 2, whatever the last layer says."""
+    transformer = Transformer(6, 2, kind)
+    theta, eps = transformer.theta(10 * torch.randn(500, 5))
+    assert ((eps >= 0) & (eps <= limit)).all()
+    if kind == "fixed":
+        assert (eps == 0.4).all()
+    else:
+        assert eps.min() < 0.1 * limit
+        assert eps.max() > 0.9 * limit
+    bound = eps[:, None] + 1e-6
+    assert ((theta[:, [0, 1], [0, 1]] - 1).abs() <= bound).all()
+    assert (theta[:, :, 2].abs() <= bound).all()
+    assert (theta[:, [0, 1], [1, 0]] == 0).all(), "no rotation"
+
+
+@pytest.mark.parametrize("kind", ["six", "four"])
+def test_a_free_transformer_starts_as_the_identity(kind):
+    transformer = Transformer(6, 2, kind).eval()
+    maps = torch.randn(4, 3, 6, 2)
+    moved, theta, _ = transformer(maps)
+    torch.testing.assert_close(moved, maps, rtol=0, atol=1e-6)
+    assert torch.equal(theta, identity(4))
+    rotated = transformer.theta(torch.ones(1, 6 if kind == "six" else 4))[0]
+    assert bool(rotated[0, 0, 1]) == (kind == "six")
+
+
+def test_scstn_may_start_at_the_identity():
+    """Whatever the map; by default it is moved at random while training."""
+    maps = torch.randn(16, 3, 6, 2)
+    still, drawn = (Transformer(6, 2, "self", start=s).train() for s in ("identity", "drawn"))
+    moved, theta, eps = still(maps)
+    torch.testing.assert_close(moved, maps, rtol=0, atol=1e-5)
+    assert torch.equal(theta, identity(16))
+    assert (eps == 0.2).all()  # half of its bound
+    (moved**2).sum().backward()
+    assert still.bn2.weight.grad[1:].all(), "it can leave the identity"
+    assert (drawn(maps)[1] - identity(16)).abs().amax((1, 2)).min() > 0.01
+
+
+def test_kernels_in_every_column_are_a_loop_over_columns():
+    columns, pooled = (SpatialHead(5, 7, 4, kind, 6) for kind in ("vcn_columns", "vcn"))
+    maps = torch.randn(3, 5, 7, 4)
+    found = columns(maps).view(3, 5, 6, 4)
+    assert columns.features == 5 * 6 * 4
+    for w in range(4):
+        expected = vertical_convolution(maps[..., w], columns.kernels)
+        torch.testing.assert_close(found[..., w], expected)
+    assert columns.kernels.shape == pooled.kernels.shape
+
+
+def test_kernels_know_where_a_response_is():
+    """Two maps with the same mean and maximum of every channel, upside down."""
+    head, pooled = SpatialHead(3, 6, 2, "vcn", 6), SpatialHead(3, 6, 2, "gp", 6)
+    maps = torch.rand(1, 3, 6, 2)
+    torch.testing.assert_close(pooled(maps), pooled(maps.flip(2)))
+    assert (head(maps) - head(maps.flip(2))).abs().max() > 0.01
+
+
+VARIANTS = [
+    {},
+    {"use_spatial": False},
+    {"use_global": False},
+    {"stn": "none"},
+    {"stn": "six"},
+    {"stn": "four"},
+    {"stn": "wide"},
+    {"stn": "fixed"},
+    {"spatial": "gp"},
+    {"spatial": "fc"},
+    {"spatial": "vcn_2d"},
+    {"spatial": "vcn_columns"},
+    {"spatial": "shared"},
+    {"spatial": "mgn"},
+    {"ranked": False},
+]
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_every_parameter_of_every_variant_of_table_3_trains(options, batch):
+    model = build(**options).train()
+    losses = model.loss(batch)
+    losses["loss"].backward()
+    idle = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()}
+    if options.get("stn") in ("six", "four"):  # behind a last layer of zeros nothing moves at first
+        idle -= {f"transformer.{n}" for n in ("fc1.weight", "fc1.bias", "bn1.weight", "bn1.bias")}
+    if options.get("stn", "self") in ("self", "fixed", "wide"):  # batch norm takes a bias away
+        idle -= {"transformer.fc1.bias", "transformer.fc2.bias"}
+    assert idle == set()
+    with evaluating(model):
+        feature = model.encode(batch.images)["feature"]
+    assert feature.shape[0] == 8
+    assert feature.isfinite().all()
+
+
+def test_the_loss_is_equation_8(batch):
+    model = build().eval()
+    losses = model.loss(batch)
+    found = model.features(batch.images)
+    expected = torch.zeros(())
+    for name, (a, b) in {"spatial": (1.0, 0.5), "global": (0.5, 1e-7)}.items():
+        branch = getattr(model, f"{name}_branch")
+        logits = branch.classifier(found[name])
+        expected = expected + a * F.cross_entropy(logits, batch.label, label_smoothing=0.1)
+        expected = expected + b * ranked_list(found[name], batch.label)
+    torch.testing.assert_close(losses["loss"], expected)
+
+
+def test_fusion_ranks_by_the_sum_of_both_distances(batch):
+    model = build().eval()
+    with evaluating(model):
+        found = model.encode(batch.images)
+    distance = model.distance(found, found)
+    parts = [1 - F.normalize(found[k]) @ F.normalize(found[k]).T for k in ("global", "spatial")]
+    torch.testing.assert_close(2 * distance, parts[0] + parts[1], rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_compared_shares_a_run():
+    full = vcn.RECIPE.but(dataset="synthetic")
+    assert full.but(match="spatial").training() == full.but(match="global").training() == full
+    assert full.but(before_norm=True).training() == full
+
+
+def test_before_norm_compares_what_the_kernels_give(batch):
+    normed, raw = build().eval(), build(before_norm=True).eval()
+    found = [model.encode(batch.images) for model in (normed, raw)]
+    assert torch.equal(found[0]["global"], found[1]["global"])
+    torch.testing.assert_close(normed.spatial_branch(found[1]["spatial"]), found[0]["spatial"])
+    losses = [model.loss(batch)["loss"] for model in (normed, raw)]
+    assert torch.equal(*losses), "what is trained is the same"
+
+
+def test_a_short_run_from_random_weights_has_a_schedule_of_its_own():
+    assert vcn.for_weights("imagenet") == vcn.RECIPE
+    short = vcn.for_weights(None)
+    assert short.weights is None
+    assert short.options == vcn.RECIPE.options, "the model is the paper's"
+
+
+def test_added_parameters_and_computation_of_the_original_form():
+    """Table 4 (O), classifiers removed: 23.51 M + 0.35 M, 6.12 G."""
+    with torch.device("meta"):  # shapes alone
+        model = models.build("vcn", 751, size=(384, 128))
+    classifiers = sum(
+        count_parameters(branch.classifier)
+        for branch in (model.global_branch, model.spatial_branch)
+    )
+    backbone = count_parameters(model.backbone)
+    added = count_parameters(model) - classifiers - backbone
+    assert round(backbone / 1e6, 2) == 23.51
+    assert round(added / 1e6, 2) == 0.35
+    assert gmacs(model) == pytest.approx(6.12, rel=0.01)
+
+
+def test_without_a_branch_there_is_nothing():
+    with pytest.raises(ReidError, match="no branch is left"):
+        build(use_global=False, use_spatial=False)

@@ -1,0 +1,171 @@
+"""VCN's figures show what the model does: their content is checked."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from reidlib import visualize
+from reidlib.data import ImageBank, load
+from reidlib.data.bank import denormalise
+from reidlib.errors import ReidError
+from reidlib.geometry import identity, sample
+from reidlib.models import build
+from reidlib.papers.vcn import figures
+from reidlib.papers.vcn import measure as detector
+from reidlib.papers.vcn.figures import corners, neighbours, pixels, readings
+from reidlib.visualize.architecture import LANE, LANES
+from reidlib.visualize.paired import query_distances
+from reidlib.visualize.ranking import allowed_distance
+from reidlib.visualize.style import RIGHT, WRONG, rgb
+
+OPTIONS = {"train_ids": 4, "test_ids": 6, "cameras": 2, "images": 2, "distractors": 3, "junk": 2}
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return load("synthetic", size=(64, 32), **OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def images(dataset):
+    return ImageBank.from_split(dataset.query, (96, 32)).images(slice(0, 3))
+
+
+def vcn(**options):
+    torch.manual_seed(0)
+    return build("vcn", 4, backbone="tiny", size=(96, 32), **options).eval()
+
+
+def test_a_transformers_picture_is_what_it_reads(dataset, images):
+    theta = identity(3)
+    theta[:, 0, 2] = 0.5  # reads from the right
+    body = detector.boxes(dataset.query[:3], "body")
+    figure = figures.aligned(images, {"moved": theta}, body)
+    axes = np.array(figure.axes).reshape(2, 3)
+    seen = denormalise(sample(images, theta)).permute(0, 2, 3, 1).numpy()
+    assert np.allclose(axes[1, 2].images[0].get_array(), seen[2])
+    before, after = (axes[k, 0].lines[1].get_xdata() for k in (0, 1))
+    assert before - after == pytest.approx(0.25 * 32, abs=1e-3)  # the body moves to the left
+    dashed = axes[1, 0].lines[0].get_xdata()
+    assert [min(dashed), max(dashed)] == pytest.approx([0.1 * 32 - 0.5, 0.9 * 32 - 0.5])
+    assert axes[0, 0].get_xlim() == (-0.5, 31.5)
+    assert len(figures.aligned(images, {"moved": theta}).legends) == 0
+
+
+def test_corners_in_pixels():
+    theta = torch.tensor([[[0.5, 0.0, 0.5], [0.0, 1.0, 0.0]]])  # the right half
+    found = pixels(corners(theta)[0], (10, 20))
+    assert found[0].tolist() == [9.5, -0.5]
+    assert found[2].tolist() == [19.5, 9.5]
+
+
+def test_transformer_steps_show_the_factors(images):
+    models = {"SC-STN": vcn(), "STN": vcn(stn="six")}
+    figure = figures.transformer_steps(models, images[0])
+    axes = np.array(figure.axes).reshape(2, 5)
+    with torch.no_grad():
+        found = models["SC-STN"].encode(images[:1])
+        mean = models["SC-STN"].backbone(images[:1]).mean(1)[0]
+    assert np.allclose(axes[0, 0].images[0].get_array(), mean, atol=1e-5)
+    widths = [bar.get_width() for bar in axes[0, 1].patches[:4]]
+    expected = detector.factors(found["theta"])[0] - torch.tensor(detector.UNMOVED)
+    assert widths == pytest.approx(expected.tolist(), abs=1e-5)
+    assert f"{found['eps'][0]:.2f}" in axes[0, 1].get_legend().texts[0].get_text()
+    assert len(axes[1, 1].patches) == 6  # with rotation
+    assert axes[1, 1].get_legend() is None
+    with pytest.raises(ReidError, match="no spatial transformer"):
+        figures.transformer_steps({"none": vcn(stn="none")}, images[0])
+
+
+def test_four_ways_to_read_a_map_have_the_models_weights():
+    model = vcn()
+    regular, depthwise, stripe, vertical = readings(model, channel=2, kernel=1)
+    conv = model.backbone.conv5[-1].conv2.weight
+    assert regular.weights.shape == (256, 6)
+    torch.testing.assert_close(regular.weights[:, 2:5], conv[2].detach().sum(2))
+    assert not regular.weights[:, [0, 1, 5]].any()
+    assert torch.nonzero(depthwise.weights.sum(1)).flatten().tolist() == [2]
+    torch.testing.assert_close(depthwise.weights[2, 2:5], conv[2, 2].detach().sum(1))
+    assert stripe.weights[2].tolist() == [0, 0, 0.5, 0.5, 0, 0]
+    assert torch.equal(vertical.weights[2], model.spatial_head.kernels[2, 1].detach())
+    assert regular.number == f"{256 * 9:,} weights a channel"
+    figure = figures.convolutions(model, shown=8, channel=2)
+    assert figure.axes[3].images[0].get_array().shape == (6, 8)
+    with pytest.raises(ReidError, match="no vertical convolution"):
+        readings(vcn(spatial="shared"))
+
+
+def test_vertical_kernels_are_those_with_the_largest_weights(images):
+    model = vcn()
+    with torch.no_grad():
+        model.spatial_head.kernels[7] = 3.0
+        model.spatial_head.kernels[3, :, 0] = 2.0
+    figure = figures.vertical_kernels(model, images, shown=2)
+    assert [axis.get_title() for axis in figure.axes[1:3]] == ["channel 7", "channel 3"]
+    drawn = figure.axes[2].images[0].get_array()
+    assert drawn.shape == (6, 6)
+    assert (drawn[0] == 2).all()
+
+
+def test_neighbours():
+    torch.manual_seed(0)
+    alone = torch.randn(50, 6, 24)
+    assert abs(neighbours(alone)) < 0.05
+    assert neighbours(alone.cumsum(2)) > 0.8
+
+
+def test_heat_maps_are_scaled_responses(images):
+    figure = figures.heat_maps({"a": vcn(), "b": vcn(use_spatial=False)}, images)
+    axes = np.array(figure.axes).reshape(3, 3)
+    assert [row[0].texts[0].get_text() for row in axes] == ["image", "a", "b"]
+    assert np.array_equal(axes[1, 0].images[0].get_array(), axes[2, 0].images[0].get_array())
+    assert not np.array_equal(axes[1, 0].images[0].get_array(), axes[1, 1].images[0].get_array())
+
+
+def test_paired_lists_frame_what_each_model_finds(dataset):
+    models = {"one": vcn(), "two": vcn(use_global=False)}
+    queries = [4, 1, 2]
+    figure = visualize.paired_lists(models, dataset, queries, top=2, captions=["x", "y", "z"])
+    assert [axis.get_title(loc="left") or axis.get_title() for axis in figure.axes[:3]] == [
+        "x", "y", "z",
+    ]  # fmt: skip
+    assert [text.get_text() for text in figure.axes[0].texts] == ["one", "two"]
+    picture = figure.axes[1].images[0].get_array()
+    for row, model in enumerate(models.values()):
+        distance = query_distances(model, dataset, queries)
+        allowed = allowed_distance(distance, dataset, queries)[1]
+        nearest = allowed.argsort(stable=True)[:2].tolist()
+        y = row * picture.shape[0] // 2 + 20
+        for column, i in enumerate(nearest):
+            right = dataset.gallery.pid[i] == dataset.query.pid[1]
+            x = (column + 1) * (picture.shape[1] + 6) // 3 + 1
+            assert tuple(picture[y, x]) == rgb(RIGHT if right else WRONG)
+
+
+def test_correction_draws_found_against_true(dataset):
+    images = detector.corrections(vcn(), dataset)
+    free = detector.corrections(vcn(stn="four"), dataset)
+    rows = [images.assign(row="SC-STN", seed=0), free.assign(row="STN", seed=0)]
+    figure = figures.correction(pd.concat(rows))
+    axes = np.array(figure.axes).reshape(2, 5)
+    points = axes[0, 3].collections[0].get_offsets()
+    assert np.allclose(points[:, 0], images.t_h_true)
+    assert np.allclose(points[:, 1], images.t_h)
+    assert axes[1, 4].texts[0].get_text().startswith("no ")
+    assert axes[1, 0].get_xlabel().endswith("constant")
+
+
+def test_architecture_of_a_vcn_has_two_branches():
+    figure = visualize.architecture(vcn())
+    heights = {t.get_text(): t.get_position()[1] for t in figure.axes[0].texts}
+    assert set(LANES) < set(heights)
+    assert heights["global_branch"] - heights["spatial_branch"] == pytest.approx(LANE, abs=0.3)
+    assert heights["transformer"] < heights["global_branch"]

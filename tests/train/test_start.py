@@ -1,0 +1,149 @@
+"""Stages: a recipe that starts from other runs, which the store trains first."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from reidlib.errors import ReidError
+from reidlib.papers.stnreid import recipe as stnreid
+from reidlib.train import store as runs
+from reidlib.train.loop import fit
+from reidlib.train.recipe import Recipe, departures
+from reidlib.train.store import Run
+from reidlib.workbook import profile
+from reidlib.workbook.profile import Profile
+
+TINY = {"train_ids": 6, "test_ids": 4, "cameras": 2, "images": 2, "size": (64, 32)}
+STAGE1 = Recipe(
+    model="stnreid", backbone="tiny", size=(64, 32), ids_per_batch=2, images_per_id=2, steps=2,
+    data_options=TINY, lr=1e-2, options={"triplet": 0.0, "label_smoothing": 0.0},
+)  # fmt: skip
+STAGE2 = STAGE1.but(start=STAGE1, frozen_stn=True, triplet=1.0, steps=4)
+BASE = STAGE1.but(model="baseline", options={})
+MERGED = STAGE2.but(start=(BASE, STAGE1), steps=0)
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    return load_file(run.path / "weights.safetensors")
+
+
+def test_a_start_is_part_of_the_recipe():
+    assert Recipe().start == ()
+    assert STAGE2.start == (STAGE1,), "one recipe may stand alone"
+    assert STAGE2.canonical()["start"] == [STAGE1.canonical()]
+    prints = [STAGE2.but(start=start).fingerprint() for start in ((), STAGE1, STAGE1.but(seed=1))]
+    assert len(set(prints)) == 3
+    assert STAGE2.but(start=STAGE1.but(match="sum")).fingerprint() == prints[1], "the test is not"
+    assert hash(STAGE2) != hash(STAGE2.but(start=()))
+    assert STAGE2.but(start=(BASE, STAGE1)).fingerprint() not in prints
+
+
+def test_a_recipe_comes_back_from_json():
+    content = json.loads(json.dumps(dataclasses.asdict(MERGED)))
+    assert Recipe(**content) == MERGED
+    assert Recipe(**content).fingerprint() == MERGED.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"start": ({"modle": "baseline"},)}, "modle"),
+        ({"start": ("baseline",)}, "start"),
+        ({"start": (), "steps": 0}, "steps is 0, not at least 1"),
+    ],
+)
+def test_a_bad_start(change, message):
+    with pytest.raises((ReidError, TypeError), match=message):
+        STAGE2.but(**change)
+
+
+def test_stage_1_is_trained_first_and_its_stn_is_kept(tmp_path):
+    run = fit(STAGE2, store=tmp_path, progress=False)
+    first = Run.of(STAGE1, tmp_path)
+    assert first.complete, "the store trained it"
+    before, after = weights(first), weights(run)
+    frozen = [k for k in before if k.startswith("localization.")]
+    assert frozen
+    assert all(torch.equal(before[k], after[k]) for k in frozen)
+    moved = before["localization.fc4.weight"].abs().max()
+    assert moved > 0, "stage 1 moved the STN"
+    assert not torch.equal(before["reid.classifier.weight"], after["reid.classifier.weight"])
+    assert runs.find(run.path.name, tmp_path).recipe == STAGE2.training()
+    seconds = first.info["seconds"]
+    fit(STAGE2, store=tmp_path, resume=False, progress=False)
+    assert Run.of(STAGE1, tmp_path).info["seconds"] == seconds, "stage 1 is found, not trained"
+
+
+def test_a_second_stage_that_was_cut_off_ends_with_the_same_weights(tmp_path, monkeypatch):
+    whole = weights(fit(STAGE2, store=tmp_path / "whole", progress=False))
+    from reidlib.papers.stnreid.model import STNReID
+
+    loss, calls = STNReID.loss, []
+
+    def breaks(self, batch):
+        calls.append(1)
+        if len(calls) == 2 + 3:  # two steps of stage 1, the third of stage 2
+            raise KeyboardInterrupt
+        return loss(self, batch)
+
+    monkeypatch.setattr(STNReID, "loss", breaks)
+    with pytest.raises(KeyboardInterrupt):
+        fit(STAGE2, store=tmp_path, checkpoint_seconds=0, progress=False)
+    monkeypatch.setattr(STNReID, "loss", loss)
+    resumed = weights(fit(STAGE2, store=tmp_path, progress=False))
+    assert len(calls) == 5
+    assert all(torch.equal(whole[k], resumed[k]) for k in whole)
+
+
+def test_runs_are_put_together_without_a_step(tmp_path):
+    merged = fit(MERGED, store=tmp_path, progress=False)
+    own = weights(merged)
+    base, stage1 = (weights(Run.of(r, tmp_path)) for r in (BASE, STAGE1))
+    assert all(torch.equal(own[f"reid.{k}"], v) for k, v in base.items())
+    assert all(torch.equal(own[k], v) for k, v in stage1.items() if k.startswith("localization."))
+    assert merged.info["steps"] == 0
+    assert merged.history.empty
+    assert merged.summary().loc["steps x batch", "value"] == "0 x 4"
+    assert merged.evaluate().num_valid > 0
+
+
+def test_a_model_that_takes_nothing_over_says_so(tmp_path):
+    recipe = BASE.but(model="rmgl", options={}, size=(96, 32), start=BASE.but(size=(96, 32)))
+    with pytest.raises(ReidError, match="RMGL takes nothing over from a run of baseline"):
+        fit(recipe, store=tmp_path, progress=False)
+
+
+def test_a_profile_scales_the_start_too():
+    own = Profile(name="x", title="x", dataset="synthetic", seeds=(3,), backbone="tiny",
+                  size=(64, 32), steps=7, data_options=TINY)  # fmt: skip
+    rows = stnreid.rows(None)
+    made = own.apply(rows["STNReID(MM)"])
+    assert made.steps == 0, "there is nothing to train"
+    base, stage1 = made.start
+    assert made.start == (own.apply(rows["Baseline"]), own.apply(rows["Ep1 STNReID"]))
+    assert (stage1.steps, stage1.size, stage1.seed, stage1.dataset) == (7, (64, 32), 3, "synthetic")
+    assert dict(stage1.data_options) == TINY
+    assert own.apply(rows["STNReID(PM)"], 5).start[1].seed == 5
+    (elsewhere,) = base.start
+    assert dict(elsewhere.data_options) == {**TINY, "domain": "b"}, "its own town, at our scale"
+    there = own.apply(rows["STNReID(PM)"], dataset="market1501", data_options={}, size=(96, 48))
+    assert (there.start[1].dataset, there.start[1].size) == ("market1501", (96, 48))
+    real = dataclasses.replace(own, dataset="market1501", data_options={})
+    (elsewhere,) = real.apply(rows["Baseline"]).start
+    assert (elsewhere.dataset, dict(elsewhere.data_options)) == ("synthetic", {"domain": "b"})
+    assert real.apply(rows["STNReID(PM)"]).start[1].dataset == "market1501"
+
+
+def test_departures_name_another_start():
+    assert "start baseline (none)" in departures(BASE.but(start=BASE), BASE)
+    assert departures(STAGE2, STAGE2.but(start=STAGE1.but(seed=4))) == ""
+
+
+def test_every_profile_can_read_the_rows():
+    for name in profile.names():
+        scaled = profile.load(name)
+        for recipe in stnreid.rows(scaled.weights).values():
+            assert scaled.apply(recipe).dataset == scaled.dataset

@@ -1,0 +1,254 @@
+"""The batch: checks before anything runs, keeps going, says how each notebook ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from reidlib.errors import ReidError
+from reidlib.workbook import batch, cli, profile
+
+PARAMETERS = 'profile = "demo"\noverrides = {}\nrate = 0.5'
+GOOD = """
+import os, sys
+print(profile, overrides, rate, os.environ.get("REIDLIB_PROFILE"), os.path.basename(os.getcwd()))
+print(sys.executable)
+print(os.environ["REIDLIB_DATA"])
+"""
+KERNEL = {
+    "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+    "language_info": {"name": "python"},
+}
+BAR = r"""
+import sys
+for i in range(3):
+    print(f"\rstep {i}", end="", file=sys.stderr, flush=True)
+"""
+BAD = """
+from reidlib.errors import ReidError
+raise ReidError("no folder of datasets is known: set REIDLIB_DATA")
+"""
+
+
+def store(root: Path, name: str, *cells: str) -> None:
+    first = new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
+    notebook = new_notebook(cells=[first, *map(new_code_cell, cells)], metadata=KERNEL)
+    nbformat.write(notebook, root / "notebooks" / f"{name}.ipynb")
+
+
+def text_of(path: Path) -> str:
+    cells = nbformat.read(path, as_version=4).cells
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    return "".join(output.get("text", "") for output in outputs)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A checkout with three notebooks, of which the second fails, and one profile."""
+    root = tmp_path_factory.mktemp("checkout")
+    (root / "notebooks" / "params").mkdir(parents=True)
+    text = "title: Ours.\ndataset: synthetic\nseeds: [0]\n"
+    (root / "notebooks" / "params" / "own.yaml").write_text(text)
+    store(root, "00_good", GOOD)
+    store(root, "10_bad", BAD, "print('never')")
+    store(root, "20_odd", BAR, "print('still runs')", "{}['some key']")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch, "root", lambda: root)
+        patch.setattr(profile, "root", lambda: root)
+        yield root
+
+
+@pytest.fixture(scope="module")
+def outcomes(checkout: Path) -> list[batch.Outcome]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REIDLIB_PROFILE", "none")
+        patch.setenv("REIDLIB_DATA", "relative/data")
+        found = batch.run("own", overrides={"steps": 3}, parameters={"rate": 0.25})
+        assert os.environ["REIDLIB_PROFILE"] == "none"
+        assert os.environ["REIDLIB_DATA"] == "relative/data"
+    return found
+
+
+def test_one_failure_stops_no_other(outcomes: list[batch.Outcome]) -> None:
+    assert [outcome.status for outcome in outcomes] == ["ok", "failed", "failed"]
+    assert [outcome.error for outcome in outcomes] == [
+        "",
+        "no folder of datasets is known: set REIDLIB_DATA",
+        "KeyError: 'some key'",
+    ]
+    assert all(outcome.seconds > 0 for outcome in outcomes)
+
+
+def test_table_has_a_line_for_each(outcomes: list[batch.Outcome]) -> None:
+    lines = batch.table(outcomes).splitlines()
+    assert lines[0].split() == ["notebook", "seconds", "status", "error"]
+    assert lines[2].split()[0] == "10_bad"
+    assert lines[2].endswith("failed       no folder of datasets is known: set REIDLIB_DATA")
+
+
+def test_kernel_gets_parameters_and_a_clean_environment(
+    checkout: Path, outcomes: list[batch.Outcome]
+) -> None:
+    lines = text_of(checkout / "reports" / "own" / "00_good.ipynb").splitlines()
+    assert lines[0] == "own {'steps': 3} 0.25 None notebooks"
+    assert Path(lines[1]) == Path(sys.executable)
+    assert Path(lines[2]) == Path("relative/data").absolute()
+
+
+def test_of_a_progress_bar_only_the_last_state_stays(
+    checkout: Path, outcomes: list[batch.Outcome]
+) -> None:
+    text = text_of(checkout / "reports" / "own" / "20_odd.ipynb")
+    assert "step 2" in text
+    assert "step 1" not in text
+
+
+def test_reports_are_whole(checkout: Path, outcomes: list[batch.Outcome]) -> None:
+    folder = checkout / "reports" / "own"
+    names = [f"{n}{s}" for n in ("00_good", "10_bad", "20_odd") for s in (".html", ".ipynb")]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert "still runs" in (folder / "20_odd.html").read_text()
+    bad = (folder / "10_bad.ipynb").read_text()
+    assert "An Exception was encountered" in bad
+    assert str(checkout) not in bad
+
+
+def test_interrupted_is_marked(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    begun = tmp_path / "begun"
+    cell = f"print('began'); open({str(begun)!r}, 'w').close(); import time; time.sleep(120)"
+    store(checkout, "30_long", cell)
+    store(checkout, "40_after", "print('never')")
+    monkeypatch.setattr(batch, "PATH_VARIABLES", ())
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def stop() -> None:
+        while not begun.exists():
+            time.sleep(0.05)
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=stop, daemon=True).start()
+    try:
+        code = cli.main(["run", "--profile", "own", "--only", "30_long", "40_after"])
+    finally:
+        signal.signal(signal.SIGINT, before)
+        for name in ("30_long", "40_after"):
+            (checkout / "notebooks" / f"{name}.ipynb").unlink()
+    printed = capsys.readouterr()
+    assert code == 130
+    assert "the notebook is marked as interrupted" in printed.err
+    assert "40_after      0.0  not run" in printed.out
+    folder = checkout / "reports" / "own"
+    for name in ("30_long.ipynb", "30_long.html"):
+        assert "Interrupted: this notebook did not end." in (folder / name).read_text()
+    assert "began" in text_of(folder / "30_long.ipynb")
+    assert not list(folder.glob("40_after*"))
+    assert not list(folder.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--profile", "onw"], '"onw" is not a profile in'),
+        (["--only", "00_god"], 'did you mean "00_good"?'),
+        (["--set", "step=3"], 'overrides has the unknown key "step", did you mean "steps"?'),
+        (["--set", "length=1e-4"], "write 1.0e-4"),
+        (["--set", "steps"], "write --set name=value"),
+        (["--set", "steps=1", "--set", "steps=2"], "--set steps is given twice"),
+        (["--set", "dataset=sinthetic"], 'unknown dataset "sinthetic", did you mean "synthetic"?'),
+        (["--set", "data_options.imagse=2"], 'no option "imagse", did you mean "images"?'),
+        (["--set", "data_options.images=two"], "option images is 'two' (str), not int"),
+        (["-p", "raet=0.1"], '00_good.ipynb has no parameter "raet", did you mean "rate"?'),
+        (["-p", "rate=1e-4"], "parameter rate is '1e-4' (str), not float"),
+        (["-p", "rate=[1]"], "parameter rate is [1] (list), not float"),
+        (["-p", "profile=own"], 'parameter "profile" is set by --profile'),
+    ],
+)
+def test_mistakes_are_found_before_anything_runs(
+    checkout: Path,
+    arguments: list[str],
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setattr(batch, "execute", lambda *_: pytest.fail("a notebook was run"))
+    profile_given = [] if "--profile" in arguments else ["--profile", "own"]
+    assert cli.main(["run", *profile_given, *arguments]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: ")
+    assert sentence in printed.err
+    assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", ["reports", "figures"])
+def test_unwritable_folder(checkout: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "execute", lambda *_: pytest.fail("a notebook was run"))
+    (checkout / kind).mkdir(exist_ok=True)
+    (checkout / kind / "taken").write_text("a file, not a folder")
+    with pytest.raises(ReidError, match=rf"cannot write to the folder .*{kind}.taken"):
+        batch.run("own", overrides={"folder": "taken"})
+    (checkout / kind / "taken").unlink()
+
+
+def test_a_notebook_without_parameters_is_refused(checkout: Path) -> None:
+    path = checkout / "notebooks" / "50_plain.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell("1")], metadata=KERNEL), path)
+    with pytest.raises(ReidError, match=r'50_plain.ipynb has no parameter "profile"'):
+        batch.run("own", ["50_plain"])
+    store(checkout, "50_plain")
+    path.write_text(path.read_text().replace("rate = 0.5", "rate = 1 / 2"))
+    with pytest.raises(ReidError, match=r"50_plain.ipynb cannot be run: malformed"):
+        batch.run("own", ["50_plain"])
+    path.write_text("{")
+    with pytest.raises(ReidError, match=r"50_plain.ipynb cannot be run: Notebook does not"):
+        batch.run("own", ["50_plain"])
+    path.unlink()
+
+
+def test_no_notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "root", lambda: tmp_path)
+    with pytest.raises(ReidError, match="no notebook in"):
+        batch.run("demo")
+
+
+def test_only_takes_names_and_paths(checkout: Path) -> None:
+    wanted = ["notebooks/20_odd.ipynb", "00_good", "00_good"]
+    assert [path.stem for path in batch.find_notebooks(wanted)] == ["00_good", "20_odd"]
+
+
+def test_debug_lets_the_traceback_through(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REIDLIB_DEBUG", "1")
+    with pytest.raises(ReidError, match="is not a profile"):
+        cli.main(["run", "--profile", "onw"])
+
+
+def test_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    for status, code in (("ok", 0), ("failed", 1), ("interrupted", 130)):
+        outcome = batch.Outcome("00_good", 1.0, status)
+        monkeypatch.setattr(batch, "run", lambda *_, found=outcome: [found])
+        assert cli.main(["run"]) == code
+    assert cli.main([]) == 0
+    assert "execute the notebooks" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"backbone": "tinny"}, 'unknown backbone "tinny", did you mean "tiny"'),
+        ({"weights": "none.pth"}, r"weights file .*none\.pth is not there"),
+    ],
+)
+def test_backbone_and_weights_are_checked_before_anything_runs(checkout, overrides, message):
+    with pytest.raises(ReidError, match=message):
+        batch.run("own", overrides=overrides)

@@ -1,0 +1,224 @@
+"""Profiles: what is read, what wins over what, and what each mistake is answered with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reidlib.errors import ReidError
+from reidlib.train.recipe import Recipe
+from reidlib.workbook import profile
+
+NAMES = ["demo", "market1501", "market1501_cpu", "paper", "smoke", "study"]
+
+
+@dataclass(frozen=True)
+class FakeRecipe:
+    epochs: float = 100.0
+    warmup: float = 10.0
+    milestones: tuple[float, ...] = (40.0, 70.0)
+    steps: int | None = None
+    dataset: str = ""
+    data_options: Any = None
+    backbone: str = "resnet50"
+    weights: str | None = "imagenet"
+    size: tuple[int, int] = (384, 128)
+    ids_per_batch: int = 16
+    images_per_id: int = 4
+    lr: float = 1.0
+    seed: int = 7
+    start: tuple[Any, ...] = ()
+
+    def but(self, **changes: Any) -> FakeRecipe:
+        return replace(self, **changes)
+
+
+@pytest.fixture
+def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with one good profile ``own`` and two notebooks; ``REIDLIB_PROFILE`` unset."""
+    monkeypatch.delenv("REIDLIB_PROFILE", raising=False)
+    monkeypatch.setattr(profile, "root", lambda: tmp_path)
+    folder = tmp_path / "notebooks" / "params"
+    folder.mkdir(parents=True)
+    for name in ("00_quickstart", "50_rmgl"):
+        (tmp_path / "notebooks" / f"{name}.ipynb").touch()
+    write(folder)
+    return folder
+
+
+def write(params: Path, profile_name: str = "own", /, **changes: str) -> None:
+    lines = {
+        "title": "Ours.",
+        "dataset": "synthetic",
+        "data_options": "{images: 2, size: [64, 32]}",
+        "seeds": "[3, 1]",
+    } | changes
+    (params / f"{profile_name}.yaml").write_text("".join(f"{k}: {v}\n" for k, v in lines.items()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_profiles_of_the_repository_load(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REIDLIB_PROFILE", raising=False)
+    read = profile.load(name)
+    assert read.name == name
+    assert read.folder == {"market1501_cpu": "market1501"}.get(name, name)
+    assert read.title.endswith(".")
+
+
+def test_these_are_all_the_profiles() -> None:
+    assert profile.names() == NAMES
+
+
+def test_defaults_and_tuples(params: Path) -> None:
+    read = profile.load("own")
+    assert (read.folder, read.length, read.steps, read.backbone) == ("own", 1.0, None, None)
+    assert read.seeds == (3, 1)
+    assert read.data_options == {"images": 2, "size": (64, 32)}
+
+
+def test_notebook_then_overrides_win(params: Path) -> None:
+    write(params, steps="9", notebooks="{50_rmgl: {steps: 5, size: [96, 48]}}")
+    assert profile.load("own").steps == 9
+    assert profile.load("own", "00_quickstart").steps == 9
+    assert profile.load("own", "50_rmgl").steps == 5
+    read = profile.load("own", "50_rmgl", {"steps": 2})
+    assert (read.steps, read.size) == (2, (96, 48))
+
+
+def test_options_merge_unless_the_dataset_changes(params: Path) -> None:
+    merged = profile.load("own", overrides={"data_options": {"images": 4}})
+    assert merged.data_options == {"images": 4, "size": (64, 32)}
+    same = profile.load("own", overrides={"dataset": "synthetic"})
+    assert same.data_options == {"images": 2, "size": (64, 32)}
+    other = profile.load("own", overrides={"dataset": "market1501"})
+    assert other.data_options == {}
+
+
+def test_domains_merge_by_name(params: Path) -> None:
+    town, other = {"dataset": "synthetic"}, {"dataset": "viper"}
+    write(params, domains="{duke: {dataset: synthetic}, cuhk03: {dataset: synthetic}}")
+    merged = profile.load("own", overrides={"domains": {"cuhk03": other}})
+    assert merged.domains == {"duke": town, "cuhk03": other}
+
+
+def test_the_environment_wins(params: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(params, "small")
+    monkeypatch.setenv("REIDLIB_PROFILE", "small")
+    assert profile.load("own").name == "small"
+    monkeypatch.setenv("REIDLIB_PROFILE", "smal")
+    with pytest.raises(ReidError, match=r'REIDLIB_PROFILE is "smal".*did you mean "small"'):
+        profile.load("own")
+
+
+def test_unknown_profile(params: Path) -> None:
+    with pytest.raises(ReidError, match=r'"onw" is not a profile .*did you mean "own"\?'):
+        profile.load("onw")
+    with pytest.raises(ReidError, match="choose from: own"):
+        profile.load("zzz")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"step": "3"}, r'own.yaml has the unknown key "step", did you mean "steps"\?'),
+        ({"steps": "0"}, "own.yaml: steps is 0, must be above 0"),
+        ({"steps": "true"}, "steps is True"),
+        ({"steps": "2.5"}, "steps is 2.5"),
+        ({"steps": "[]"}, "steps is"),
+        ({"length": "1e-4"}, r"length is '1e-4' .str., not float .*write 1\.0e-4"),
+        ({"length": "0"}, "length is 0"),
+        ({"length": ".nan"}, "length is nan"),
+        ({"length": ".inf"}, "length is inf"),
+        ({"data_options": "[1]"}, "data_options is"),
+        ({"size": "[96]"}, r"size is \[96\] .*tuple\[int, int\]"),
+        ({"size": "[96, 0]"}, "size is"),
+        ({"seeds": "[]"}, "seeds is"),
+        ({"seeds": "[1, 1]"}, "different"),
+        ({"seeds": "[-1]"}, "seeds is"),
+        ({"folder": "../study"}, "folder is"),
+        ({"images_per_id": "a"}, "images_per_id is 'a'"),
+        ({"ids_per_batch": "1"}, "ids_per_batch is 1"),
+        ({"steps": "3", "length": "0.5"}, "steps and length exclude each other"),
+        ({"title": "a\ntitle: b"}, 'the key "title" is given twice'),
+        ({"size": "[96, 48"}, "own.yaml cannot be read as YAML"),
+        ({"notebooks": "{50_rmlg: {steps: 2}}"}, '"50_rmlg".*did you mean "50_rmgl"'),
+        ({"notebooks": "{50_rmgl: {stepz: 2}}"}, 'notebooks, 50_rmgl has the unknown key "stepz"'),
+        ({"notebooks": "{50_rmgl: {notebooks: {}}}"}, 'unknown key "notebooks"'),
+        ({"points": "0"}, "points is 0"),
+        ({"rows": "some"}, 'rows: unknown "some"'),
+        ({"domains": "{duke: {dataset: cuhk03_subset}}"}, 'did you mean "cuhk03-subset"'),
+        ({"domains": "{duke: {domain: b}}"}, "domains: duke must hold dataset"),
+        ({"folder": "study", "dataset": "market1501"}, "real people never enter the repository"),
+    ],
+)
+def test_a_mistake_is_one_sentence(params: Path, changes: dict[str, str], sentence: str) -> None:
+    write(params, **changes)
+    with pytest.raises(ReidError, match=sentence) as error:
+        profile.load("own")
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_key_is_named(params: Path) -> None:
+    (params / "own.yaml").write_text("title: Ours.\ndataset: synthetic\n")
+    with pytest.raises(ReidError, match=r"own.yaml has no seeds: add a line seeds:"):
+        profile.load("own")
+    (params / "own.yaml").write_text("only text\n")
+    with pytest.raises(ReidError, match=r"own.yaml must hold lines"):
+        profile.load("own")
+
+
+def test_overrides_are_checked_too(params: Path) -> None:
+    with pytest.raises(ReidError, match=r'overrides has the unknown key "bakbone".*"backbone"'):
+        profile.load("own", overrides={"bakbone": "tiny"})
+    with pytest.raises(ReidError, match="overrides must hold"):
+        profile.load("own", overrides=[1])  # type: ignore[arg-type]
+    write(params, "study")
+    for changes in ({"dataset": "market1501"}, {"dataset": "viper", "folder": "elsewhere"}):
+        with pytest.raises(ReidError, match="real people never enter"):
+            profile.load("study", overrides=changes)
+
+
+def test_apply_with_steps_leaves_the_shape(params: Path) -> None:
+    write(params, steps="9", size="[96, 48]", backbone="tiny", ids_per_batch="8")
+    recipe = profile.load("own").apply(FakeRecipe())  # type: ignore[arg-type]
+    assert recipe == FakeRecipe(
+        steps=9,
+        size=(96, 48),
+        backbone="tiny",
+        weights=None,
+        ids_per_batch=8,
+        dataset="synthetic",
+        data_options={"images": 2, "size": (64, 32)},
+        seed=3,
+    )
+
+
+def test_apply_scales_epochs_warmup_and_milestones(params: Path) -> None:
+    write(params, length="0.5", weights="imagenet")
+    recipe = profile.load("own").apply(FakeRecipe(), seed=1)  # type: ignore[arg-type]
+    assert (recipe.epochs, recipe.warmup, recipe.milestones) == (50.0, 5.0, (20.0, 35.0))
+    assert (recipe.seed, recipe.weights, recipe.backbone) == (1, "imagenet", "resnet50")
+
+
+def test_changes_win_over_the_profile(params: Path) -> None:
+    write(params, size="[96, 48]")
+    read = profile.load("own")
+    recipe = read.apply(FakeRecipe(), size=(64, 64), lr=0.5)  # type: ignore[arg-type]
+    assert (recipe.size, recipe.lr) == ((64, 64), 0.5)
+    other = read.apply(FakeRecipe(), dataset="market1501")  # type: ignore[arg-type]
+    assert (other.dataset, other.data_options) == ("market1501", {})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_profiles_scale_a_real_recipe(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REIDLIB_PROFILE", raising=False)
+    read = profile.load(name)
+    recipe = read.apply(Recipe())
+    assert recipe.size == (read.size or Recipe().size)
+    assert recipe.steps == read.steps
+    assert recipe.data_options == read.data_options
+    assert recipe.warmup / recipe.epochs == Recipe().warmup / Recipe().epochs
+    assert recipe == read.apply(recipe)

@@ -42,6 +42,22 @@ def theta_to_box(theta: Tensor) -> Tensor:
     return torch.cat([centre - reach, centre + reach], -1)
 
 
+def placement(box: Tensor) -> Tensor:
+    """The theta [N, 2, 3] that shows an image inside ``box`` [N, 4] of an otherwise empty frame:
+    the inverse of ``box_to_theta``, in closed form."""
+    x0, y0, x1, y1 = box.unbind(-1)
+    zero = torch.zeros_like(x0)
+    row_x = torch.stack([2 / (x1 - x0), zero, -(x0 + x1) / (x1 - x0)], -1)
+    row_y = torch.stack([zero, 2 / (y1 - y0), -(y0 + y1) / (y1 - y0)], -1)
+    return torch.stack([row_x, row_y], -2)
+
+
+def placed_box(theta: Tensor) -> Tensor:
+    """The box [N, 4] of the frame in which ``placement`` theta [N, 2, 3] shows the image."""
+    scale = torch.stack([theta[:, 0, 0], theta[:, 1, 1]], 1)
+    return torch.cat([(-1 - theta[..., 2]) / scale, (1 - theta[..., 2]) / scale], 1)
+
+
 def _exact(x: Tensor) -> AbstractContextManager[object]:
     """No autocast: in half precision a place is up to half a pixel off."""
     kind = x.device.type

@@ -208,3 +208,10 @@ def test_places_are_exact_under_autocast(dtype):
     for a, b in zip(found, plain, strict=True):
         assert a.dtype == torch.float32
         torch.testing.assert_close(a, b)
+
+
+def test_placement_undoes_the_cut():
+    box = torch.tensor([[-1.0, -1.0, 1.0, 0.2], [-0.5, -1.0, 1.0, 1.0], [-1.0, -0.25, 0.5, 0.75]])
+    theta = g.placement(box)
+    torch.testing.assert_close(theta, g.invert(g.box_to_theta(box)))
+    torch.testing.assert_close(g.placed_box(theta), box)

@@ -14,10 +14,12 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
 from torch import Tensor
 
 from reidlib.data.decode import decode_into, decoded_file
 from reidlib.errors import ReidError, nearest
+from reidlib.geometry import placement, sample
 
 Tier = Literal["device", "pinned", "mmap"]
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in [0, 1]
@@ -122,3 +124,24 @@ def denormalise(images: Tensor) -> Tensor:
     mean = torch.tensor(MEAN, device=images.device).reshape(3, 1, 1)
     std = torch.tensor(STD, device=images.device).reshape(3, 1, 1)
     return (images * std + mean).clamp(0, 1)
+
+
+def padded_bank(split: pd.DataFrame, size: tuple[int, int]) -> ImageBank:
+    """The images of ``split`` at ``size`` (H, W), each in its own proportions: as large as fits, in
+    the middle, the mean colour around it (PPCL's row "Pad"; its model is given these).
+
+    For ``evaluate(..., query_bank=...)``. An image's proportions are those of its file, or of what
+    the column ``box`` keeps of it.
+    """
+    bank = ImageBank.from_split(split, size)
+    keep = split["box"] if "box" in split.columns else [(-1.0, -1.0, 1.0, 1.0)] * len(split)
+    half = []
+    for path, (x0, y0, x1, y1) in zip(split["path"], keep, strict=True):
+        with Image.open(path) as image:
+            half.append((image.width * (x1 - x0) / size[1], image.height * (y1 - y0) / size[0]))
+    shape = torch.tensor(half)
+    shape = shape / shape.amax(1, keepdim=True)
+    images = bank.images(slice(0, len(split)))
+    padded = sample(images, placement(torch.cat([-shape, shape], 1)))
+    data = (denormalise(padded) * 255).round().to(torch.uint8)
+    return ImageBank(data, split, bank.device, "device")

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
+from torch import Tensor
 
 from reidlib.errors import ReidError
+from reidlib.geometry import box_to_theta, transform_box
 
 COLUMNS = ("path", "pid", "cam")
 SPLITS = ("train", "query", "gallery")
@@ -75,6 +78,23 @@ class Dataset:
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(table)} {split}" for split, table in self.splits.items())
         return f"Dataset({self.name}: {counts})"
+
+
+def boxes(split: pd.DataFrame, column: str) -> Tensor:
+    """The true boxes [N, 4] of ``column`` in the images as a model is given them.
+
+    Raises ReidError for a dataset that has no true boxes.
+    """
+    if column not in split.columns:
+        raise ReidError(
+            f'this split has no column "{column}": true boxes exist for embedded people alone '
+            '(reidlib.data.load("synthetic"))'
+        )
+    found = torch.tensor(split[column].tolist(), dtype=torch.float32)
+    if "box" in split.columns:  # what is cut out of the file
+        crop = torch.tensor(split["box"].tolist(), dtype=torch.float32)
+        found = transform_box(box_to_theta(crop), found)
+    return found
 
 
 def fingerprint_files(name: str, tables: Sequence[pd.DataFrame], root: Path) -> str:

@@ -1,4 +1,4 @@
-"""Simulated partial images of any dataset: a box that keeps a share of the image, known exactly."""
+"""Partial test sets out of any dataset: a box that keeps a share of the image, known exactly."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from reidlib.data.dataset import Dataset
 from reidlib.errors import ReidError
 
 Box = tuple[float, float, float, float]
+IDS = {"partial-reid": 60, "partial-ilids": 119}  # people of the original test sets
 
 
 def partial_boxes(n: int, *, ratio: tuple[float, float], side: Side, seed: int) -> list[Box]:
@@ -60,3 +61,72 @@ def make_partial(
     name = f"{dataset.name} (partial {role} {low:.0%}-{high:.0%})"
     fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
     return dataset.but(name=name, fingerprint=fingerprint, **tables)
+
+
+def first_people(dataset: Dataset, n: int | None, *, distractors: bool = False) -> Dataset:
+    """The test set of the ``n`` first people alone (None: of all), with their gallery images; with
+    ``distractors`` the gallery stays whole."""
+    if n is None:
+        return dataset
+    pids = sorted(set(dataset.query["pid"]) - {-1, 0})[:n]
+    few = dataset.query[dataset.query["pid"].isin(pids)].reset_index(drop=True)
+    gallery = dataset.gallery
+    if not distractors:
+        gallery = gallery[gallery["pid"].isin(pids)].reset_index(drop=True)
+    return dataset.but(name=f"{dataset.name}, {len(pids)} people", query=few, gallery=gallery)
+
+
+def kept(dataset: Dataset, query: float, gallery: float = 1.0, seed: int = 0) -> Dataset:
+    """``dataset`` with exactly these shares of its query and gallery images; 1 leaves them whole.
+
+    A share is of one side of an image, and so of its area: the rest goes from one of four sides.
+
+    Raises ReidError for a share outside of (0, 1].
+    """
+    wanted: tuple[tuple[Literal["query", "gallery"], float], ...] = (
+        ("query", query),
+        ("gallery", gallery),
+    )
+    for role, share in wanted:
+        if not 0 < share <= 1:
+            raise ReidError(f"kept: the share of the {role} is {share}, not in (0, 1]")
+        if share < 1:
+            dataset = make_partial(dataset, ratio=(share, share), role=role, seed=seed)
+    return dataset
+
+
+def partial_set(
+    dataset: Dataset,
+    name: str,
+    *,
+    probes: int = 2,
+    ratio: tuple[float, float] = (0.4, 0.8),
+    seed: int = 0,
+) -> Dataset:
+    """Partial probes and whole gallery images of a dataset's test people, as ``name`` has them.
+
+    "partial-reid": 60 people, ``probes`` (there: 5) probes and as many gallery images of each, cut
+    from any side. "partial-ilids": 119 people, one of each, cut from below, as by the luggage
+    there. Fewer people if the dataset has fewer. Probes come from its queries, gallery images from
+    its gallery, by other cameras than the probe's where there are such; no distractors; protocol
+    "partial" (no camera filter). ratio: the share of width or height that remains.
+    """
+    if name not in IDS:
+        raise ReidError(f'no partial test set "{name}": there are {", ".join(IDS)}')
+    many = probes if name == "partial-reid" else 1
+    query, gallery = (t[t["pid"] > 0] for t in (dataset.query, dataset.gallery))
+    pids = sorted(set(query["pid"]) & set(gallery["pid"]))[: IDS[name]]
+    asked, shown = [], []
+    for pid in pids:
+        own = query[query["pid"] == pid].drop_duplicates("cam")[:many]
+        others = gallery[gallery["pid"] == pid].drop_duplicates("cam")
+        new = ~others["cam"].isin(own["cam"])
+        asked.append(own)
+        shown.append(pd.concat([others[new], others[~new]])[:many])
+    tables = {"query": pd.concat(asked), "gallery": pd.concat(shown)}
+    tables = {key: table.reset_index(drop=True) for key, table in tables.items()}
+    tables["query"]["cam"], tables["gallery"]["cam"] = 0, 1
+    side: Side = "any" if name == "partial-reid" else "bottom"
+    some = dataset.but(protocol="partial", **tables)
+    cut = make_partial(some, ratio=ratio, side=side, seed=seed)
+    return cut.but(name=f"{dataset.name}, {len(pids)} people in the manner of {name}")

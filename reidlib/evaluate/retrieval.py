@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reidlib import rerank as reranking
+from reidlib.data.bank import ImageBank, padded_bank
 from reidlib.errors import ReidError, nearest
 from reidlib.evaluate.compare import Comparison, compare, interval
 from reidlib.evaluate.encode import (
@@ -35,7 +36,6 @@ from reidlib.system.compiling import forget
 from reidlib.system.types import check_type
 
 if TYPE_CHECKING:
-    from reidlib.data.bank import ImageBank
     from reidlib.data.dataset import Dataset
 
 __all__ = [
@@ -88,7 +88,7 @@ def evaluate(
     dataset's. ``frames``, ``sampling``, ``groups``, ``frame_norm``, ``frame_seed``: how the frames
     of a tracklet become its encoding (``video.Pooling``); by default the mean over all of them.
     ``swap``: query and gallery change places. ``pad``: query images keep their proportions, in the
-    middle of the mean colour (``probes.padded_bank``), instead of filling the size.
+    middle of the mean colour (``data.bank.padded_bank``), instead of filling the size.
     ``query_bank``, ``gallery_bank``: the images of the dataset's splits at ``model.size``, which
     saves decoding them again. Junk is not encoded, nor are frames that are not sampled.
     """
@@ -124,12 +124,8 @@ def evaluate(
         table = split.iloc[wanted]
         rows = torch.from_numpy(wanted) if planned or len(wanted) < len(split) else None
         if bank is None:
-            from reidlib.data.bank import ImageBank
-
             where = device if device is not None else device_of(model)
             if pad and not sides:
-                from reidlib.papers.ppcl.pad import padded_bank
-
                 bank = padded_bank(table, model.size)
             else:
                 bank = ImageBank.from_split(table, model.size, where)

@@ -22,14 +22,7 @@ from reidlib.models.baseline import Baseline
 from reidlib.papers.ppcl.constraints import cycle_error, negative_regions, part_triplet
 from reidlib.papers.ppcl.face import GlobalDepthwise, Metric, map_shape, metric_distance
 from reidlib.papers.ppcl.locator import Correlation, CRLoc, Start
-from reidlib.papers.ppcl.rectifier import (
-    RATIO,
-    GLRec,
-    check_ratio,
-    cut_boxes,
-    placed_box,
-    placement,
-)
+from reidlib.papers.ppcl.rectifier import RATIO, GLRec, check_ratio, cut_boxes
 from reidlib.papers.ppcl.region import RegionDepthwise, RegionMean, frame
 
 Rectify = Literal["glrec", "resize", "pad"]
@@ -76,7 +69,7 @@ class PPCL(ReIDModel):
     ) -> None:
         """rectify: what is done with partial images: GLRec (its weights come from a run of "glrec"
         that the recipe starts from), or they are given as they are, "resize"d or "pad"ded
-        (``probes.padded_bank`` pads those of a test). locate: whether there is a CRLoc ("+R" has
+        (``data.bank.padded_bank`` pads those of a test). locate: whether there is a CRLoc ("+R" has
         none). cycle, triplet: the weights lambda_cyc and lambda_tri; 0 leaves a constraint out.
         joint: whether the two constraints train F too, or CRLoc alone and F by L_F alone ("We train
         the backbone network with loss function L_F", section 3.1).
@@ -150,7 +143,7 @@ class PPCL(ReIDModel):
         if self.rectifier is None:
             return images, frame(len(images), images.device)
         rectified, theta, _ = self.rectifier.rectify(images)
-        return rectified, placed_box(theta)
+        return rectified, geometry.placed_box(theta)
 
     def rectify_cut(self, images: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
         """The same of partial images that show ``box`` [N, 4] of ``images``."""
@@ -160,7 +153,7 @@ class PPCL(ReIDModel):
         half = (box[:, 2:] - box[:, :2]) / 2  # as large as fits, in its proportions, in the middle
         half = half / half.amax(1, keepdim=True)
         window = torch.cat([-half, half], 1)
-        return geometry.sample(partial, placement(window)), window
+        return geometry.sample(partial, geometry.placement(window)), window
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Algorithm 1. L_R is a constant here: the rectifier is trained and frozen."""
@@ -285,4 +278,6 @@ def is_partial(box: Tensor) -> Tensor:
 def in_image(box: Tensor, place: Tensor) -> Tensor:
     """What ``box`` [N, 4] of the frame shows of images that were put at ``place`` [N, 4] of it: a
     box [N, 4] of the images."""
-    return geometry.theta_to_box(geometry.compose(placement(place), geometry.box_to_theta(box)))
+    return geometry.theta_to_box(
+        geometry.compose(geometry.placement(place), geometry.box_to_theta(box))
+    )

@@ -1,54 +1,20 @@
-"""Partial probes of PPCL's tables and figures: shares kept on both sides, and probes with answers.
-
-A share is of one side of an image, and so of its area: the rest is removed from one of four sides.
-"""
+"""Partial probes of PPCL's tables and figures: what its gate knows of them, and their answers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import pandas as pd
 import torch
 from torch import Tensor
 
 from reidlib.data import Dataset, ImageBank
-from reidlib.data.partial import make_partial
+from reidlib.data.partial import kept
 from reidlib.errors import ReidError
 from reidlib.papers.ppcl.measure import rectified_boxes
 from reidlib.papers.ppcl.model import PPCL
 from reidlib.papers.ppcl.rectifier import GLRec
 from reidlib.papers.stnreid.measure import summary
-
-
-def first_people(dataset: Dataset, n: int | None, *, distractors: bool = False) -> Dataset:
-    """The test set of the ``n`` first people alone (None: of all), with their gallery images; with
-    ``distractors`` the gallery stays whole."""
-    if n is None:
-        return dataset
-    pids = sorted(set(dataset.query["pid"]) - {-1, 0})[:n]
-    few = dataset.query[dataset.query["pid"].isin(pids)].reset_index(drop=True)
-    gallery = dataset.gallery
-    if not distractors:
-        gallery = gallery[gallery["pid"].isin(pids)].reset_index(drop=True)
-    return dataset.but(name=f"{dataset.name}, {len(pids)} people", query=few, gallery=gallery)
-
-
-def kept(dataset: Dataset, query: float, gallery: float = 1.0, seed: int = 0) -> Dataset:
-    """``dataset`` with exactly these shares of its query and gallery images; 1 leaves them whole.
-
-    Raises ReidError for a share outside of (0, 1].
-    """
-    wanted: tuple[tuple[Literal["query", "gallery"], float], ...] = (
-        ("query", query),
-        ("gallery", gallery),
-    )
-    for role, share in wanted:
-        if not 0 < share <= 1:
-            raise ReidError(f"kept: the share of the {role} is {share}, not in (0, 1]")
-        if share < 1:
-            dataset = make_partial(dataset, ratio=(share, share), role=role, seed=seed)
-    return dataset
 
 
 def gate_table(

@@ -22,22 +22,6 @@ RATIO = (0.2, 0.8)  # the share that remains: "random input ratio (e.g., 0.2 ~ 0
 SMALLEST = 0.05  # share of the frame's side that a placed image has at least
 
 
-def placement(box: Tensor) -> Tensor:
-    """The theta [N, 2, 3] that shows an image inside ``box`` [N, 4] of an otherwise empty frame:
-    the inverse of ``geometry.box_to_theta``, in closed form."""
-    x0, y0, x1, y1 = box.unbind(-1)
-    zero = torch.zeros_like(x0)
-    row_x = torch.stack([2 / (x1 - x0), zero, -(x0 + x1) / (x1 - x0)], -1)
-    row_y = torch.stack([zero, 2 / (y1 - y0), -(y0 + y1) / (y1 - y0)], -1)
-    return torch.stack([row_x, row_y], -2)
-
-
-def placed_box(theta: Tensor) -> Tensor:
-    """The box [N, 4] of the frame in which ``placement`` theta [N, 2, 3] shows the image."""
-    scale = torch.stack([theta[:, 0, 0], theta[:, 1, 1]], 1)
-    return torch.cat([(-1 - theta[..., 2]) / scale, (1 - theta[..., 2]) / scale], 1)
-
-
 def cut_boxes(n: int, ratio: tuple[float, float] = RATIO) -> Tensor:
     """Boxes [n, 4] that keep a share U(ratio) of an image; the rest goes from one of four sides.
 
@@ -112,7 +96,8 @@ class GLRec(ReIDModel):
         below 0.5; and eta."""
         eta = logit.sigmoid()
         whole = (eta < 0.5).reshape(-1, 1, 1)
-        return torch.where(whole, torch.eye(2, 3, device=t.device), placement(self.box(t))), eta
+        place = geometry.placement(self.box(t))
+        return torch.where(whole, torch.eye(2, 3, device=t.device), place), eta
 
     def make_partial(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Half of the images cut and resized to the full input, and of all the boxes [N, 4] that
@@ -141,4 +126,4 @@ class GLRec(ReIDModel):
         t, logit = self(images)
         theta, eta = self.gate(t, logit)
         feature = torch.cat([t, eta.unsqueeze(1)], 1)
-        return {"feature": feature, "box": placed_box(theta), "eta": eta}
+        return {"feature": feature, "box": geometry.placed_box(theta), "eta": eta}

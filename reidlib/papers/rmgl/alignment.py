@@ -13,9 +13,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from reidlib.data.dataset import boxes
 from reidlib.errors import ReidError
 from reidlib.evaluate.encode import evaluating
-from reidlib.geometry import box_to_theta, transform_box
 from reidlib.papers.rmgl.model import RMGL, Maps
 from reidlib.papers.rmgl.stripes import balanced_cuts
 
@@ -35,23 +35,6 @@ def stripe_share(cuts: Tensor, intended: Tensor) -> Tensor:
     top = torch.maximum(cuts[:, :-1], intended[..., 0])
     bottom = torch.minimum(cuts[:, 1:], intended[..., 1])
     return (bottom - top).clamp(min=0) / (cuts[:, 1:] - cuts[:, :-1])
-
-
-def boxes(split: pd.DataFrame, column: str) -> Tensor:
-    """The true boxes [N, 4] of ``column`` in the images as a model is given them.
-
-    Raises ReidError for a dataset that has no true boxes.
-    """
-    if column not in split.columns:
-        raise ReidError(
-            f'this split has no column "{column}": true boxes exist for embedded people alone '
-            '(reidlib.data.load("synthetic"))'
-        )
-    found = torch.tensor(split[column].tolist(), dtype=torch.float32)
-    if "box" in split.columns:  # what is cut out of the file
-        crop = torch.tensor(split["box"].tolist(), dtype=torch.float32)
-        found = transform_box(box_to_theta(crop), found)
-    return found
 
 
 def intended_parts(split: pd.DataFrame, n: int, parts: Parts = "equal") -> Tensor:

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from reidlib.data import Dataset, ImageBank
+from reidlib.data.dataset import boxes
 from reidlib.data.partial import make_partial
 from reidlib.errors import ReidError
 from reidlib.evaluate.encode import evaluating
 from reidlib.geometry import box_iou, box_to_theta, compose, identity, theta_to_box, transform_box
-from reidlib.papers.rmgl.alignment import boxes
 from reidlib.papers.stnreid.model import STNReID
 from reidlib.workbook.claims import Claim, Verdict
 

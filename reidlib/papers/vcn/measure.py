@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from reidlib.data.dataset import boxes
 from reidlib.data.drawn.synthetic import NOMINAL
 from reidlib.errors import ReidError
 from reidlib.evaluate.encode import encode_split
@@ -29,7 +30,6 @@ from reidlib.geometry import (
     invert,
     transform_box,
 )
-from reidlib.papers.rmgl.alignment import boxes
 
 if TYPE_CHECKING:
     from reidlib.data import Dataset

@@ -9,9 +9,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from reidlib.data.dataset import boxes
 from reidlib.data.drawn.people.figure import PARTS
 from reidlib.evaluate.encode import device_of, evaluating
-from reidlib.papers.rmgl.alignment import boxes
 
 if TYPE_CHECKING:
     from reidlib.data import Dataset

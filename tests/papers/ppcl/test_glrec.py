@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from reidlib import geometry, models
 from reidlib.errors import ReidError
 from reidlib.evaluate.encode import evaluating
-from reidlib.papers.ppcl.rectifier import GLRec, cut_boxes, placed_box, placement
+from reidlib.papers.ppcl.rectifier import GLRec, cut_boxes
 
 SIZE = (64, 32)
 BOX = torch.tensor([[-1.0, -1.0, 1.0, 0.2], [-0.5, -1.0, 1.0, 1.0], [-1.0, -0.25, 0.5, 0.75]])
@@ -45,12 +45,6 @@ def test_the_network_is_a_resnet18_but_for_the_smallest():
     assert build().backbone.out_channels == 1024
 
 
-def test_placement_undoes_the_cut():
-    theta = placement(BOX)
-    torch.testing.assert_close(theta, geometry.invert(geometry.box_to_theta(BOX)))
-    torch.testing.assert_close(placed_box(theta), BOX)
-
-
 def test_a_known_cut_is_put_back():
     """Inside the patch the rectified image is the original, outside it is empty."""
     y, x = torch.meshgrid(torch.linspace(0, 3, 64), torch.linspace(0, 2, 32), indexing="ij")
@@ -60,7 +54,7 @@ def test_a_known_cut_is_put_back():
     model = says(build(), t, torch.ones(3))
     rectified, theta, eta = model.rectify(partial)
     torch.testing.assert_close(GLRec.box(t), BOX)
-    torch.testing.assert_close(placed_box(theta), BOX)
+    torch.testing.assert_close(geometry.placed_box(theta), BOX)
     assert (eta > 0.5).all()
     centre_x, centre_y = torch.linspace(-1, 1, 65)[1::2], torch.linspace(-1, 1, 129)[1::2]
     for i, (x0, y0, x1, y1) in enumerate(BOX.tolist()):

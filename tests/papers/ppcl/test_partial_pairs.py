@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from reidlib import geometry, models
+from reidlib import models
 from reidlib.data import load
 from reidlib.errors import ReidError
 from reidlib.papers.ppcl import pairs as partial_pairs
@@ -15,26 +15,6 @@ SIZE = (64, 32)
 @pytest.fixture(scope="module")
 def dataset():
     return load("synthetic", **SMALL, distractors=3, junk=2)
-
-
-def test_the_first_people_alone(dataset):
-    some = partial_pairs.first_people(dataset, 2)
-    assert sorted(set(some.query["pid"])) == sorted(set(dataset.query["pid"]))[:2]
-    assert set(some.gallery["pid"]) == set(some.query["pid"]), "no distractors"
-    whole = partial_pairs.first_people(dataset, 2, distractors=True)
-    assert len(whole.gallery) == len(dataset.gallery)
-    assert partial_pairs.first_people(dataset, None) is dataset
-
-
-def test_both_sides_keep_their_share(dataset):
-    cut = partial_pairs.kept(dataset, 0.4, 0.6)
-    for table, share in ((cut.query, 0.4), (cut.gallery, 0.6)):
-        area = geometry.box_area(torch.tensor(table["box"].tolist())) / 4
-        torch.testing.assert_close(area, torch.full_like(area, share))
-    assert "box" not in partial_pairs.kept(dataset, 0.4).gallery
-    assert partial_pairs.kept(dataset, 1.0) is dataset
-    with pytest.raises(ReidError, match="gallery is 0"):
-        partial_pairs.kept(dataset, 0.4, 0.0)
 
 
 def test_a_gate_that_always_says_partial(dataset):

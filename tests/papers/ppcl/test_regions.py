@@ -6,13 +6,12 @@ import torch
 from torch import nn
 
 from reidlib import geometry, models
-from reidlib.data import ImageBank, load
-from reidlib.data.bank import MEAN
+from reidlib.data import load
+from reidlib.data.bank import padded_bank
 from reidlib.data.partial import make_partial
 from reidlib.errors import ReidError
 from reidlib.evaluate.retrieval import evaluate
 from reidlib.papers.ppcl import measure as regions
-from reidlib.papers.ppcl.pad import padded_bank
 from reidlib.papers.stnreid import measure as patches
 
 SMALL = {"train_ids": 2, "test_ids": 4, "cameras": 2, "images": 2, "size": (64, 32)}
@@ -158,20 +157,6 @@ def test_what_is_not_there(pairs):
         regions.rectified_boxes(ppcl(rectify="resize"), pairs.partial)
     with pytest.raises(ReidError, match="no locator"):
         regions.located(ppcl(locate=False), pairs)
-
-
-def test_padded_probes_keep_their_proportions(dataset):
-    cut = make_partial(dataset, ratio=(0.5, 0.5), side="bottom").query
-    bank, plain = padded_bank(cut, SIZE), ImageBank.from_split(cut, SIZE)
-    shown, whole = bank.raw(slice(0, 4)).float(), plain.raw(slice(0, 4)).float()
-    grey = torch.tensor(MEAN).reshape(1, 3, 1, 1) * 255
-    assert (shown[:, :, :15] - grey).abs().max() < 1, "empty above"
-    assert (shown[:, :, 49:] - grey).abs().max() < 1, "and below"
-    assert (shown[:, :, 17:47] - grey).abs().mean() > 5
-    small = whole.unflatten(2, (32, 2)).mean(3)
-    assert (shown[:, :, 18:46] - small[:, :, 2:30]).abs().mean() < 8
-    same = padded_bank(dataset.query, SIZE).raw(slice(0, 4))
-    assert (same.int() - ImageBank.from_split(dataset.query, SIZE).raw(slice(0, 4))).abs().max() < 2
 
 
 def test_the_option_pad_of_a_test(dataset):

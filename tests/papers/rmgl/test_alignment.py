@@ -52,14 +52,6 @@ def test_intended_parts(dataset):
         intended_parts(dataset.query, 3, "named")
 
 
-def test_boxes_follow_the_crop(dataset):
-    """The lower half of the image, as large as the whole: what was at 0.5 is now in its middle."""
-    half = dataset.query.assign(box=[(-1.0, 0.0, 1.0, 1.0)] * len(dataset.query))
-    before, after = boxes(dataset.query, "body"), boxes(half, "body")
-    assert torch.allclose(after[:, 1::2], 2 * before[:, 1::2] - 1, atol=1e-6)
-    assert torch.allclose(after[:, ::2], before[:, ::2], atol=1e-6)
-
-
 def test_stripe_edges(dataset, model):
     images = ImageBank.from_split(dataset.query, model.size).images(slice(0, 5))
     uniform = stripe_edges(model, images, 1, "original", False)

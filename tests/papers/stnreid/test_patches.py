@@ -6,7 +6,6 @@ import torch
 from reidlib import geometry, models
 from reidlib.data import load
 from reidlib.errors import ReidError
-from reidlib.papers.ppcl.pad import partial_set
 from reidlib.papers.stnreid import measure as patches
 from reidlib.papers.stnreid.measure import Pairs
 
@@ -51,7 +50,7 @@ def test_in_another_image_the_patch_lies_on_the_body_as_the_cut_does(dataset):
     pairs = patches.make_pairs(dataset, SIZE, "same person")
     again = patches.make_pairs(dataset, SIZE, "same image")
     assert torch.equal(pairs.partial, again.partial), "the same cuts"
-    from reidlib.papers.rmgl.alignment import boxes
+    from reidlib.data.dataset import boxes
 
     body = boxes(dataset.query, "body")
     first = dataset.query.iloc[0]
@@ -103,18 +102,3 @@ def test_selected_pairs(dataset):
     some = patches.select(pairs, [2, 0])
     assert isinstance(some, Pairs)
     assert torch.equal(some.true, pairs.true[[2, 0]])
-
-
-def test_sets_in_the_manner_of_the_benchmarks(dataset):
-    several = partial_set(dataset, "partial-reid")
-    assert several.protocol == "partial"
-    assert set(several.query.pid) == set(several.gallery.pid) == {3, 4, 5, 6}, "no distractors"
-    assert several.query.groupby("pid").size().max() == 2
-    single = partial_set(dataset, "partial-ilids")
-    assert len(single.query) == len(single.gallery) == 4
-    boxes = torch.tensor(single.query.box.tolist())
-    assert (boxes[:, :3] == torch.tensor([-1.0, -1.0, 1.0])).all(), "cut from below"
-    half = partial_set(dataset, "partial-reid", ratio=(0.5, 0.5))
-    assert (geometry.box_area(torch.tensor(half.query.box.tolist())) == 2).all()
-    with pytest.raises(ReidError, match='no partial test set "partial-lfw"'):
-        partial_set(dataset, "partial-lfw")

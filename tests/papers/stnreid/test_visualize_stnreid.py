@@ -7,7 +7,7 @@ from matplotlib.patches import Polygon, Rectangle
 
 from reidlib import models
 from reidlib.data import load
-from reidlib.papers.ppcl.pad import partial_set
+from reidlib.data.partial import partial_set
 from reidlib.papers.stnreid import figures
 from reidlib.papers.stnreid import measure as patches
 from reidlib.papers.stnreid import recipe as stnreid

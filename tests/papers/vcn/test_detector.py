@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from reidlib.data import ImageBank, load
+from reidlib.data.dataset import boxes
 from reidlib.data.drawn.synthetic import NOMINAL
 from reidlib.errors import ReidError
 from reidlib.geometry import identity, transform_box
 from reidlib.models import build
-from reidlib.papers.rmgl.alignment import boxes
 from reidlib.papers.vcn import measure as detector
 from reidlib.papers.vcn.response import coverage, person_mask, person_share, person_table
 

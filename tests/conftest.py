@@ -86,7 +86,4 @@ def batch(request: pytest.FixtureRequest) -> Batch:
     return Batch(
         images=torch.randn(n, 3, *getattr(request.module, "SIZE", (96, 32))),
         label=torch.arange(4).repeat_interleave(2),
-        cam=torch.ones(n, dtype=torch.int64),
-        index=torch.arange(n),
-        theta=torch.eye(2, 3).repeat(n, 1, 1),
     )

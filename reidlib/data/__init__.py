@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from reidlib.data.bank import ImageBank
 from reidlib.data.dataset import Dataset
 from reidlib.data.partial import make_partial
 from reidlib.errors import ReidError, nearest
-from reidlib.system.types import check_type, hints_of
+from reidlib.system.types import Option, check_options, options_of
 
 # name -> module that holds `load`
 LOADERS: dict[str, str] = {
@@ -35,7 +34,7 @@ LOADERS: dict[str, str] = {
 }
 EMBEDDED = ("synthetic", "synthetic-faces")  # drawn by us: pictures of them may be committed
 
-__all__ = ["EMBEDDED", "LOADERS", "Dataset", "ImageBank", "load", "loader"]
+__all__ = ["EMBEDDED", "LOADERS", "Dataset", "ImageBank", "data_options", "load", "loader"]
 
 
 def loader(name: str) -> Callable[..., Dataset]:
@@ -44,6 +43,11 @@ def loader(name: str) -> Callable[..., Dataset]:
         raise ReidError(f'unknown dataset "{name}"{nearest(name, LOADERS)}')
     function: Callable[..., Dataset] = importlib.import_module(LOADERS[name]).load
     return function
+
+
+def data_options(name: str) -> dict[str, Option]:
+    """The options of a dataset's own loader. Raises ReidError for an unknown name."""
+    return options_of(loader(name), "root")
 
 
 def load(
@@ -60,21 +64,7 @@ def load(
     see ``reidlib.data.partial``.
     options: of the dataset's own loader. An unknown or wrongly typed one is a ReidError.
     """
-    function = loader(name)
-    options = _checked(function, options, f"dataset {name}")
-    cut = _checked(make_partial, partial, "partial") if partial else None
-    dataset = function(Path(root) if root else None, **options)
+    options = check_options(options, data_options(name), f"dataset {name}")
+    cut = check_options(partial, options_of(make_partial), "partial") if partial else None
+    dataset = loader(name)(Path(root) if root else None, **options)
     return make_partial(dataset, **cut) if cut else dataset
-
-
-def _checked(
-    function: Callable[..., Dataset], options: Mapping[str, Any], what: str
-) -> dict[str, Any]:
-    """``options`` that ``function`` takes as keywords, with their types checked."""
-    parameters = inspect.signature(function).parameters.values()
-    known = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
-    hints = hints_of(function)
-    for key in options:
-        if key not in known:
-            raise ReidError(f'{what} has no option "{key}"{nearest(key, known)}')
-    return {k: check_type(v, hints[k], f"{what}: option {k}") for k, v in options.items()}

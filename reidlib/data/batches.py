@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 import torch
@@ -14,24 +14,20 @@ from reidlib.data.bank import ImageBank
 from reidlib.data.colour import apply_colour, colour_matrices
 from reidlib.data.read import fill_around, read
 from reidlib.data.sampler import IdentitySampler, generator
-from reidlib.errors import ReidError, nearest
+from reidlib.errors import ReidError
 from reidlib.geometry import compose
-
-ALL = slice(None)
+from reidlib.system.types import check_options, options_of
 
 
 @dataclass(frozen=True)
 class Batch:
-    """images [N, 3, H, W] normalised; label [N] in 0 ... num_ids - 1; cam [N]; index [N] into the
-    bank; theta [N, 2, 3]: how each image was read from its original."""
+    """images [N, 3, H, W] normalised; label [N] in 0 ... num_ids - 1."""
 
     images: Tensor
     label: Tensor
-    cam: Tensor
-    index: Tensor
-    theta: Tensor
 
 
+@dataclass
 class Batches:
     """``batches(step)`` is the batch of that step, and of no other state.
 
@@ -43,35 +39,25 @@ class Batches:
     share it; what is drawn for them is the same.
     """
 
-    def __init__(
-        self,
-        bank: ImageBank,
-        sampler: IdentitySampler,
-        *,
-        mirror: float = 0.5,
-        pad_crop: float = 0.0,
-        erasing: float = 0.0,
-        shifting: float = 0.0,
-        shifting_options: Mapping[str, float] | None = None,
-        crop_resize_shift: bool = False,
-        cropping: float = 0.0,
-        jitter: float = 0.0,
-        rows: slice = ALL,
-    ) -> None:
-        if shifting and crop_resize_shift:
+    bank: ImageBank
+    sampler: IdentitySampler
+    _: KW_ONLY
+    mirror: float = 0.5
+    pad_crop: float = 0.0
+    erasing: float = 0.0
+    shifting: float = 0.0
+    shifting_options: Mapping[str, float] = field(default_factory=dict)
+    crop_resize_shift: bool = False
+    cropping: float = 0.0
+    jitter: float = 0.0
+    rows: slice = field(default_factory=lambda: slice(None))
+
+    def __post_init__(self) -> None:
+        if self.shifting and self.crop_resize_shift:
             raise ReidError("shifting and crop_resize_shift exclude each other: set one")
-        known = {"p_crop", "crop", "height", "width"}
-        for key in shifting_options or {}:
-            if key not in known:
-                raise ReidError(f'shifting has no option "{key}"{nearest(key, known)}')
-        self.bank, self.sampler = bank, sampler
-        self.mirror, self.pad_crop, self.erasing = mirror, pad_crop, erasing
-        self.shifting, self.crop_resize_shift, self.jitter = shifting, crop_resize_shift, jitter
-        self.cropping = cropping
-        self.shifting_options = dict(shifting_options or {})
-        self.rows = rows
-        self._label = torch.from_numpy(np.searchsorted(sampler.ids, bank.pid))
-        self._cam = torch.from_numpy(bank.cam)
+        known = options_of(augment.random_shift, "p")
+        self.shifting_options = check_options(self.shifting_options, known, "shifting")
+        self._label = torch.from_numpy(np.searchsorted(self.sampler.ids, self.bank.pid))
 
     def __call__(self, step: int) -> Batch:
         """The batch of ``step`` (0, 1, ...) on the bank's device."""
@@ -98,15 +84,13 @@ class Batches:
                 images = fill_around(images, placed.window)
         if boxes is not None:
             images = augment.erase(images, boxes.to(device, non_blocking=True))
-        if placed is not None:
-            theta = compose(theta, placed.theta)
-        return Batch(
-            images=images,
-            label=self._label[index].to(device, non_blocking=True),
-            cam=self._cam[index].to(device, non_blocking=True),
-            index=index.to(device, non_blocking=True),
-            theta=theta.to(device, non_blocking=True),
-        )
+        return Batch(images, self._label[index].to(device, non_blocking=True))
+
+    def theta(self, step: int) -> Tensor:
+        """How each image of ``step`` is read from its original, [N, 2, 3]; for whoever asks."""
+        n = len(self.sampler(step))
+        theta, placed = self.draw(n, step)[0], self.place(n, step)
+        return (theta if placed is None else compose(theta, placed.theta))[self.rows]
 
     def draw(self, n: int, step: int) -> tuple[Tensor, Tensor | None]:
         """What mirror, crop and erasing do at ``step``: thetas [n, 2, 3], boxes [n, 4] or None."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from reidlib import rerank as reranking
 from reidlib.data.bank import ImageBank, padded_bank
+from reidlib.data.dataset import Dataset
 from reidlib.errors import ReidError, nearest
 from reidlib.evaluate.compare import Comparison, compare, interval
 from reidlib.evaluate.encode import (
@@ -33,10 +33,7 @@ from reidlib.evaluate.verification import roc_curve, tpr_at_fpr
 from reidlib.evaluate.video import Pooling, Sampling, plan, pool_tracklets
 from reidlib.models.base import ReIDModel
 from reidlib.system.compiling import forget
-from reidlib.system.types import check_type
-
-if TYPE_CHECKING:
-    from reidlib.data.dataset import Dataset
+from reidlib.system.types import check_options, options_of
 
 __all__ = [
     "Comparison",
@@ -177,22 +174,15 @@ def distances(
             a = reranking.average_query_expansion(a, b, k=aqe)
         if not rerank and rerank != {}:
             return cosine_blocks(a, b)
-        options = _rerank_options(rerank if isinstance(rerank, Mapping) else {})
-        return reranking.k_reciprocal(a, b, **options)  # type: ignore[arg-type]
+        given = rerank if isinstance(rerank, Mapping) else {}
+        options = check_options(given, options_of(reranking.k_reciprocal), "rerank")
+        return reranking.k_reciprocal(a, b, **options)
 
 
 def _compared(model: ReIDModel) -> tuple[str, ...] | None:
     """The entries of an encoding that a distance is made of; None: perhaps all."""
     default = type(model).distance is ReIDModel.distance
     return ("feature",) if default and not hasattr(model, "rerank_features") else None
-
-
-def _rerank_options(given: Mapping[str, float]) -> dict[str, float]:
-    known = {"k1": int, "k2": int, "lambda_": float}
-    for key in given:
-        if key not in known:
-            raise ReidError(f'rerank has no option "{key}"{nearest(key, known)}')
-    return {key: check_type(value, known[key], f"rerank: {key}") for key, value in given.items()}
 
 
 def _features(model: ReIDModel, encoding: Encoding) -> Tensor:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 from typing import Any
 
 from reidlib.errors import ReidError, nearest
 from reidlib.models.base import Encoding, ReIDModel
-from reidlib.system.types import check_type, hints_of
+from reidlib.system import types
+from reidlib.system.types import Option, options_of
 
 # name -> (module, class)
 MODELS: dict[str, tuple[str, str]] = {
@@ -47,27 +47,24 @@ def model_class(name: str) -> type[ReIDModel]:
     return found
 
 
-def option_names(name: str) -> set[str]:
+def model_options(name: str) -> dict[str, Option]:
     """The options of a model beside those that every model takes."""
-    parameters = inspect.signature(model_class(name).__init__).parameters.values()
-    return {p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in COMMON}
+    return options_of(model_class(name).__init__, *COMMON)
+
+
+def option_names(name: str) -> set[str]:
+    """The names of a model's own options."""
+    return set(model_options(name))
 
 
 def option_defaults(name: str) -> dict[str, Any]:
-    """The value of each option of a model where none is given."""
-    parameters = inspect.signature(model_class(name).__init__).parameters
-    return {key: parameters[key].default for key in option_names(name)}
+    """The value of each of a model's own options where none is given."""
+    return {key: option.default for key, option in model_options(name).items()}
 
 
 def check_options(name: str, options: dict[str, Any]) -> dict[str, Any]:
     """``options`` of a model with their types checked; an unknown key is a ReidError."""
-    known, hints = option_names(name), hints_of(model_class(name).__init__)
-    checked = {}
-    for key, value in options.items():
-        if key not in known:
-            raise ReidError(f'model {name} has no option "{key}"{nearest(key, known)}')
-        checked[key] = check_type(value, hints[key], f"model {name}: option {key}")
-    return checked
+    return types.check_options(options, model_options(name), f"model {name}")
 
 
 def build(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import collections.abc
+import inspect
 import types
 import typing
-from collections.abc import Callable
-from typing import Any, Literal, Union, get_args, get_origin
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from reidlib.errors import ReidError, nearest
 
@@ -14,6 +15,36 @@ from reidlib.errors import ReidError, nearest
 def hints_of(thing: Callable[..., Any]) -> dict[str, Any]:
     """The resolved annotations of a function or class."""
     return typing.get_type_hints(thing)
+
+
+class Option(NamedTuple):
+    """The type and the default value of a parameter."""
+
+    hint: Any
+    default: Any
+
+
+def options_of(function: Callable[..., Any], *without: str) -> dict[str, Option]:
+    """The options of a function, by name: its parameters with a default, but for ``without``."""
+    hints = hints_of(function)
+    return {
+        name: Option(hints[name], parameter.default)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.default is not parameter.empty and name not in without
+    }
+
+
+def check_options(
+    given: Mapping[str, Any], known: Mapping[str, Option], what: str
+) -> dict[str, Any]:
+    """``given`` in the types of the options ``known``.
+
+    Raises ReidError, which begins with ``what``, for an unknown name and for a wrong type.
+    """
+    for name in given:
+        if name not in known:
+            raise ReidError(f'{what} has no option "{name}"{nearest(name, known)}')
+    return {k: check_type(v, known[k].hint, f"{what}: option {k}") for k, v in given.items()}
 
 
 def describe(hint: Any) -> str:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import inspect
 import json
 import shutil
 from pathlib import Path
@@ -32,16 +31,13 @@ from reidlib.models import ReIDModel
 from reidlib.system.io import atomic_write
 from reidlib.system.lock import claim, lock_file
 from reidlib.system.paths import runs_dir
+from reidlib.system.types import options_of
 from reidlib.train.recipe import Recipe
 
 # Raise it when the same weights on the same data would be scored otherwise than before: stored
 # evaluations are then no longer found.
 EVALUATION = 1
-_OPTIONS = {
-    p.name: p.default
-    for p in inspect.signature(evaluate).parameters.values()
-    if p.kind is p.KEYWORD_ONLY and p.name != "device"
-}
+_OPTIONS = options_of(evaluate, "device")
 _BANKS = ("query_bank", "gallery_bank")  # the same images sooner, not other ones
 
 
@@ -172,7 +168,7 @@ def _what(dataset: Dataset, options: dict[str, Any]) -> dict[str, Any]:
         columns = [c for c in ("pid", "cam", "tracklet", "frame", "box") if c in table.columns]
         names = table.path.map(lambda path: Path(path).name)
         tables.update(table[columns].assign(name=names).to_csv(index=False).encode())
-    changed = {k: v for k, v in options.items() if k not in _BANKS and v != _OPTIONS[k]}
+    changed = {k: v for k, v in options.items() if k not in _BANKS and v != _OPTIONS[k].default}
     return {
         **changed,
         "data": dataset.fingerprint,

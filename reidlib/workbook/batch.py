@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import os
 import re
 import tempfile
@@ -19,7 +18,7 @@ from tqdm import tqdm
 from reidlib.errors import ReidError, nearest
 from reidlib.system.io import atomic_write
 from reidlib.system.paths import environment_kept, root
-from reidlib.system.types import check_type, hints_of
+from reidlib.system.types import Option, check_options, check_type
 from reidlib.workbook import profile as profiles
 
 PATH_VARIABLES = ("REIDLIB_DATA", "REIDLIB_RUNS", "REIDLIB_CACHE", "REIDLIB_WEIGHTS_DIR")
@@ -169,7 +168,7 @@ def _first_line(exception: Exception) -> str:
 def _report_folder(notebook: str, profile: str, overrides: Mapping[str, Any]) -> Path:
     """Where a notebook's report goes. Raises ReidError if its profile, dataset, backbone or weights
     are not right."""
-    from reidlib.data import loader
+    from reidlib.data import data_options
     from reidlib.models.backbone import BACKBONES
 
     wanted = profiles.load(profile, notebook, overrides)
@@ -181,16 +180,8 @@ def _report_folder(notebook: str, profile: str, overrides: Mapping[str, Any]) ->
         raise ReidError(
             f'weights file {wanted.weights} is not there: give another, "imagenet" or null'
         )
-    function = loader(wanted.dataset)
-    known = {
-        key: hints_of(function)[key]
-        for key, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    } | {"partial": dict}
-    for key, value in wanted.data_options.items():
-        if key not in known:
-            raise ReidError(f'dataset {wanted.dataset} has no option "{key}"{nearest(key, known)}')
-        check_type(value, known[key], f"dataset {wanted.dataset}: option {key}")
+    known = data_options(wanted.dataset) | {"partial": Option(dict, None)}
+    check_options(wanted.data_options, known, f"dataset {wanted.dataset}")
     return root() / "reports" / wanted.folder
 
 

@@ -93,8 +93,8 @@ def test_rerank_and_query_expansion():
     ("options", "message"),
     [
         ({"k3": 1}, 'rerank has no option "k3", choose from: k1, k2'),
-        ({"k1": 20.5}, "rerank: k1 is 20.5"),
-        ({"k1": True}, "rerank: k1 is True"),
+        ({"k1": 20.5}, "rerank: option k1 is 20.5"),
+        ({"k1": True}, "rerank: option k1 is True"),
     ],
 )
 def test_options_of_re_ranking_are_strict(options, message):

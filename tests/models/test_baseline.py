@@ -23,9 +23,6 @@ def batch() -> Batch:
     return Batch(
         images=torch.randn(n, 3, *SIZE),
         label=torch.arange(4).repeat_interleave(4),
-        cam=torch.ones(n, dtype=torch.int64),
-        index=torch.arange(n),
-        theta=torch.eye(2, 3).repeat(n, 1, 1),
     )
 
 

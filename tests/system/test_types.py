@@ -6,7 +6,7 @@ from typing import Any, Literal
 import pytest
 
 from reidlib.errors import ReidError, nearest
-from reidlib.system.types import check_type, describe, hints_of
+from reidlib.system.types import check_options, check_type, describe, hints_of, options_of
 
 FITS = [
     (3, int, 3),
@@ -110,3 +110,15 @@ def test_hints_are_resolved_and_described():
         "int | None",
         "tuple[int, int]",
     ]
+
+
+def test_options_are_what_has_a_default():
+    def function(root: str, n: int = 3, *, flip: bool = False, must: str) -> None: ...
+
+    found = options_of(function, "flip")
+    assert found == {"n": (int, 3)}
+    assert check_options({"n": 4}, found, "it") == {"n": 4}
+    with pytest.raises(ReidError, match=r'^it has no option "flip", choose from: n$'):
+        check_options({"flip": True}, found, "it")
+    with pytest.raises(ReidError, match=r"^it: option n is 'a'"):
+        check_options({"n": "a"}, found, "it")

@@ -82,9 +82,6 @@ def test_everything_but_the_rectifier_is_trained():
     batch = Batch(
         images=torch.randn(n, 3, *SIZE),
         label=torch.arange(3).repeat_interleave(2),
-        cam=torch.ones(n, dtype=torch.int64),
-        index=torch.arange(n),
-        theta=torch.eye(2, 3).repeat(n, 1, 1),
     )
     model.loss(batch)["loss"].backward()
     trained = [(k, p) for k, p in model.named_parameters() if p.requires_grad]

@@ -41,9 +41,6 @@ def batch() -> Batch:
     return Batch(
         images=torch.randn(n, 3, *SIZE, generator=torch.Generator().manual_seed(0)),
         label=torch.arange(4).repeat_interleave(2),
-        cam=torch.ones(n, dtype=torch.int64),
-        index=torch.arange(n),
-        theta=torch.eye(2, 3).repeat(n, 1, 1),
     )
 
 

@@ -72,7 +72,7 @@ def in_classifiers(model: ReIDModel) -> int:
 
 def table(groups: Mapping[str, Mapping[str, ReIDModel]], name: str) -> pd.DataFrame:
     """``cost`` of networks beside a published table: one line each, "added" to the first of their
-    group. name: below ``notebooks/published/``; its rows with other names are left out."""
+    group. name: a published table; its rows with other names are left out."""
     printed = published.values(name)
     lines = {}
     for networks in groups.values():

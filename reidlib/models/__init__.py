@@ -10,19 +10,13 @@ from reidlib.models.base import Encoding, ReIDModel
 from reidlib.system import types
 from reidlib.system.types import Option, options_of
 
-# name -> (module, class)
+# name -> (module, class): these, and what the papers' folders name
 MODELS: dict[str, tuple[str, str]] = {
     "baseline": ("reidlib.models.baseline", "Baseline"),
     "dsr": ("reidlib.models.dsr", "DSR"),
-    "glrec": ("reidlib.papers.ppcl.rectifier", "GLRec"),
     "mgn": ("reidlib.models.mgn", "MGN"),
     "pcb": ("reidlib.models.pcb", "PCB"),
-    "ppcl": ("reidlib.papers.ppcl.model", "PPCL"),
-    "rmgl": ("reidlib.papers.rmgl.model", "RMGL"),
-    "scr": ("reidlib.papers.scr.model", "SCR"),
-    "stnreid": ("reidlib.papers.stnreid.model", "STNReID"),
-    "vcn": ("reidlib.papers.vcn.model", "VCN"),
-    "vggface": ("reidlib.papers.ppcl.face", "VGGFace"),
+    **importlib.import_module("reidlib.papers").models(),
 }
 COMMON = ("num_ids", "backbone", "weights", "size")  # what every model takes
 

@@ -118,7 +118,7 @@ def differences(
 ) -> list[Claim]:
     """Every difference "A minus B (metric)" that a text prints on ``dataset``, if A and B are rows.
 
-    name: a table below ``notebooks/published/``. The sentence is the paper's own.
+    name: a published table. The sentence is the paper's own.
     """
     found = []
     printed = published.table(name, dataset)

@@ -1,11 +1,19 @@
-"""The papers' tables as they are printed, misprints included: ``notebooks/published/*.csv``."""
+"""The papers' tables as they are printed, misprints included: each paper's ``published/*.csv``."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 
+from reidlib import papers
 from reidlib.errors import ReidError, nearest
-from reidlib.system.paths import root
+
+
+def files() -> dict[str, Path]:
+    """The tables of every paper, by the name of the file without its suffix."""
+    folders = papers.folders().values()
+    return {file.stem: file for folder in folders for file in folder.glob("published/*.csv")}
 
 
 def table(name: str, dataset: str | None = None) -> pd.DataFrame:
@@ -14,11 +22,10 @@ def table(name: str, dataset: str | None = None) -> pd.DataFrame:
 
     Raises ReidError for an unknown table, or a dataset on which it prints nothing.
     """
-    folder = root() / "notebooks" / "published"
-    path = folder / f"{name}.csv"
-    if not path.is_file():
-        names = [file.stem for file in folder.glob("*.csv")]
-        raise ReidError(f'no published table "{name}"{nearest(name, names)}')
+    known = files()
+    if name not in known:
+        raise ReidError(f'no published table "{name}"{nearest(name, known)}')
+    path = known[name]
     found = pd.read_csv(path)
     if missing := {"row", "dataset", "metric", "value"} - set(found.columns):
         raise ReidError(f"{path.name} holds no results: it lacks the columns {sorted(missing)}")
@@ -42,9 +49,9 @@ def values(name: str | None, dataset: str | None = None) -> dict[tuple[str, str]
     twice = found[found.duplicated(["row", "metric"])]
     if len(twice):
         several = sorted(set(found.dataset))
-        way_out = f"choose published_dataset from {several}" if len(several) > 1 else (
-            "give each of these rows a name of its own"
-        )  # fmt: skip
+        way_out = "give each of these rows a name of its own"
+        if len(several) > 1:
+            way_out = f"choose one of the datasets {several} with on="
         raise ReidError(
             f'{name}.csv prints {twice.metric.iloc[0]} of "{twice.row.iloc[0]}" several times: '
             f"{way_out}"

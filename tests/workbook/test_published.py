@@ -28,7 +28,7 @@ def test_an_unknown_published_table_names_the_nearest():
     ("name", "dataset", "message"),
     [
         ("vcn_table3", "market", 'prints nothing on "market", did you mean "market1501"'),
-        ("vcn_table1", None, "several times: choose published_dataset from"),
+        ("vcn_table1", None, "several times: choose one of the datasets"),
         ("ppcl_table1b", None, "several times: give each of these rows a name of its own"),
         ("stnreid_table1", None, "holds no results"),
     ],

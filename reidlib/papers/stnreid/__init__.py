@@ -1,1 +1,7 @@
-""""""
+"""STNReID (Luo et al. 2019): of the holistic image the patch that a partial one shows."""
+
+from reidlib.papers import modules
+
+MODELS = {"stnreid": "model:STNReID"}
+
+__getattr__ = modules(__name__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -14,7 +15,6 @@ from reidlib.evaluate.encode import device_of, distance_blocks, encode_split, ev
 from reidlib.evaluate.throughput import gmacs_of
 from reidlib.models import Encoding, ReIDModel
 from reidlib.papers.stnreid.model import Localization, STNReID
-from reidlib.system.paths import root
 from reidlib.workbook.claims import Claim, Verdict
 
 # rows of Table 1 in their order: the module's own names
@@ -27,7 +27,7 @@ def localization_table(network: Localization) -> pd.DataFrame:
     Measured by a pass of one pair at the module's size. Columns: layer, output_size (printed),
     output, parameters (printed), weights and biases (counted), padding (printed), padding_used.
     """
-    printed = pd.read_csv(root() / "notebooks" / "published" / "stnreid_table1.csv")
+    printed = pd.read_csv(Path(__file__).parent / "published" / "stnreid_table1.csv")
     outputs: dict[str, Tensor] = {}
     modules = {name: network.get_submodule(name) for name in TABLE1}
     hooks = [module.register_forward_hook(lambda _m, _x, y, name=name: outputs.update({name: y}))

@@ -1,1 +1,7 @@
-""""""
+"""SC-STN and VCN: a map moved within the detector's error, then read downwards."""
+
+from reidlib.papers import modules
+
+MODELS = {"vcn": "model:VCN"}
+
+__getattr__ = modules(__name__)

@@ -2,7 +2,6 @@
 
 import copy
 
-import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -18,9 +17,9 @@ from reidlib.papers.ppcl import recipe as ppcl
 from reidlib.papers.ppcl.constraints import cycle_error, negative_regions, part_triplet
 from reidlib.papers.ppcl.model import PPCL, in_image, is_partial
 from reidlib.papers.ppcl.rectifier import cut_boxes
-from reidlib.system.paths import root
 from reidlib.train.loop import fit
 from reidlib.train.store import Run
+from reidlib.workbook import published
 
 SIZE = (64, 32)
 
@@ -293,7 +292,7 @@ def test_the_papers_settings():
 @pytest.mark.parametrize("weights", [None, "imagenet"])
 def test_the_rows_of_table_1a(weights):
     rows = ppcl.rows(weights)
-    printed = pd.read_csv(root() / "notebooks" / "published" / "ppcl_table1a.csv")["row"].unique()
+    printed = published.table("ppcl_table1a")["row"].unique()
     assert [*printed, "PPCL+"] == list(rows)
     for name in ("Pad", "Resize"):
         assert rows[name].start == ()

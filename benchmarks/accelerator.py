@@ -29,10 +29,11 @@ from reidlib.evaluate.encode import encode_split
 from reidlib.evaluate.retrieval import evaluate
 from reidlib.models import ReIDModel
 from reidlib.papers.comparators import baseline
+from reidlib.system.devices import pick_device
 from reidlib.system.provenance import provenance
 from reidlib.train.loop import build_model, fit
 from reidlib.train.recipe import Recipe
-from reidlib.train.store import Run, default_device
+from reidlib.train.store import Run
 
 PEOPLE = {"train_ids": 16, "test_ids": 16, "cameras": 2, "images": 4}  # few of them
 ROWS: list[dict[str, Any]] = []
@@ -101,7 +102,7 @@ def encoding_speed(model: ReIDModel, bank: ImageBank, number: int, **options: An
 
 def speeds(recipe: Recipe, steps: int, number: int, modes: list[str]) -> None:
     """images/s of training and of encoding."""
-    device, dataset = default_device(), recipe.load_dataset()
+    device, dataset = pick_device(), recipe.load_dataset()
     limit = row("bare step", "images/s", lambda: bare(recipe, dataset, steps))
     for name, options in OPTIONS.items():
         if options.get("compile") in (None, *modes):
@@ -139,7 +140,7 @@ def market(backbone: str, size: tuple[int, int]) -> None:
 
 
 def main() -> None:
-    device = default_device()
+    device = pick_device()
     cuda = device.type == "cuda"
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", default="resnet50")

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from reidlib import models
 from reidlib.data.augment import keep_boxes
-from reidlib.evaluate.encode import evaluating
 from reidlib.models import Encoding, ReIDModel
+from reidlib.models.base import evaluating
 from reidlib.papers.ppcl.model import PPCL
 from reidlib.papers.ppcl.rectifier import GLRec
 from reidlib.papers.ppcl.region import frame

@@ -13,7 +13,7 @@ import torch
 from measure import seconds, verdict
 from torch import Tensor
 
-from reidlib.evaluate.encode import evaluating
+from reidlib.models.base import evaluating
 from reidlib.papers.stnreid.model import PAIRS, Localization
 
 

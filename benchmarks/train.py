@@ -27,14 +27,14 @@ from PIL import Image
 
 from reidlib.data import Dataset, ImageBank, load
 from reidlib.papers.comparators import baseline
+from reidlib.system.devices import pick_device
 from reidlib.train.loop import build_batches, build_model, build_optimizer, fit
 from reidlib.train.recipe import Recipe
-from reidlib.train.store import default_device
 
 
 def bare(recipe: Recipe, dataset: Dataset, steps: int) -> float:
     """Images per second of a loop that does nothing but train on one batch."""
-    device = default_device()
+    device = pick_device()
     bank = ImageBank.from_split(dataset.train, recipe.size, device)
     batch = build_batches(recipe, bank)(0)
     model = build_model(recipe, dataset.num_ids)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from reidlib import models
-from reidlib.evaluate.encode import evaluating
+from reidlib.models.base import evaluating
 from reidlib.papers.vcn.model import row_pool
 
 

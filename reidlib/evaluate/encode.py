@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reidlib.errors import ReidError
-from reidlib.models.base import Encoding, ReIDModel, take
+from reidlib.models.base import Encoding, ReIDModel, device_of, evaluating, take
 from reidlib.system.compiling import compiled
 from reidlib.system.numerics import full_precision
 
@@ -101,25 +100,6 @@ def cosine_blocks(query: Tensor, gallery: Tensor) -> Iterator[Tensor]:
 def length(encoding: Encoding) -> int:
     """The number of images in an encoding."""
     return len(next(iter(encoding.values())))
-
-
-@contextmanager
-def evaluating(model: torch.nn.Module, gradients: bool = False) -> Iterator[None]:
-    """Evaluation mode, without ``gradients`` unless they are asked for; afterwards every module is
-    in the mode it was in."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        with torch.enable_grad() if gradients else torch.inference_mode():
-            yield
-    finally:
-        for module in training:
-            module.training = True
-
-
-def device_of(model: torch.nn.Module) -> torch.device:
-    """Where a model's parameters are."""
-    return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
 def _full(tensor: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ from functools import cache
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from reidlib.evaluate.encode import device_of, evaluating
 from reidlib.models import ReIDModel
+from reidlib.models.base import device_of, evaluating
 
 
 def gmacs(model: ReIDModel) -> float:

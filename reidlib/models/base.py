@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
@@ -89,3 +91,22 @@ def init_classifier(layer: nn.Linear) -> nn.Linear:
 def count_parameters(module: nn.Module) -> int:
     """Number of trainable values."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+@contextmanager
+def evaluating(model: nn.Module, gradients: bool = False) -> Iterator[None]:
+    """Evaluation mode, without ``gradients`` unless they are asked for; afterwards every module is
+    in the mode it was in."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        with torch.enable_grad() if gradients else torch.inference_mode():
+            yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model's parameters are."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from reidlib.errors import ReidError, nearest
+from reidlib.system.devices import pick_device
 from reidlib.system.distributed import joined, processes, rank
 from reidlib.train.loop import fit
 from reidlib.train.recipe import Recipe
-from reidlib.train.store import Run, pick_device
+from reidlib.train.store import Run
 
 
 def read_recipe(path: str | Path) -> Recipe:

@@ -25,6 +25,7 @@ from reidlib.evaluate import throughput
 from reidlib.models.base import count_parameters
 from reidlib.system import distributed
 from reidlib.system.compiling import check_mode, compiled, forget
+from reidlib.system.devices import pick_device
 from reidlib.system.global_norm import with_global_batch_norm
 from reidlib.system.io import atomic_write
 from reidlib.system.lock import claim
@@ -34,7 +35,7 @@ from reidlib.system.stopwatch import Stopwatch
 from reidlib.system.trace import tracing
 from reidlib.train.checkpoint import load_checkpoint, save_checkpoint, save_weights
 from reidlib.train.recipe import Recipe, lr_at
-from reidlib.train.store import Run, pick_device, prepare
+from reidlib.train.store import Run, prepare
 
 
 def build_model(recipe: Recipe, num_ids: int) -> models.ReIDModel:

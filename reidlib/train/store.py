@@ -28,6 +28,7 @@ from reidlib.data import Dataset
 from reidlib.errors import ReidError, nearest
 from reidlib.evaluate.retrieval import Metrics, evaluate
 from reidlib.models import ReIDModel
+from reidlib.system.devices import pick_device
 from reidlib.system.io import atomic_write
 from reidlib.system.lock import claim, lock_file
 from reidlib.system.paths import runs_dir
@@ -176,27 +177,6 @@ def _what(dataset: Dataset, options: dict[str, Any]) -> dict[str, Any]:
         "protocol": options.get("protocol") or dataset.protocol,
         "evaluation": EVALUATION,
     }
-
-
-def default_device() -> torch.device:
-    """CUDA if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def pick_device(device: str | torch.device | None = None) -> torch.device:
-    """The device that is asked for, else the default. Raises ReidError if it is not there."""
-    if device is None:
-        return default_device()
-    try:
-        found = torch.device(device)
-    except RuntimeError:
-        raise ReidError(f'unknown device "{device}": use "cpu", "cuda" or "cuda:1"') from None
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise ReidError(
-            f'device "{device}" is asked for and torch finds {torch.cuda.device_count()} CUDA '
-            'devices: use another, or "cpu"'
-        )
-    return found
 
 
 def write_recipe(run: Run) -> None:

@@ -22,12 +22,13 @@ from tqdm import tqdm
 
 from reidlib.data import Dataset
 from reidlib.errors import ReidError
+from reidlib.system.devices import cores, gpus
 from reidlib.system.lock import claimed
 from reidlib.system.paths import runs_dir
 from reidlib.train.loop import fit
 from reidlib.train.recipe import Recipe
 from reidlib.train.store import Run
-from reidlib.train.workers import cores, dask, gpus, processes
+from reidlib.train.workers import dask, processes
 
 __all__ = ["Evaluation", "dask", "executor_for", "fit_all", "processes"]
 

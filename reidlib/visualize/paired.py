@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from reidlib.data import Dataset, ImageBank
-from reidlib.evaluate.encode import device_of, encode_split, evaluating
+from reidlib.evaluate.encode import encode_split
 from reidlib.models import ReIDModel
+from reidlib.models.base import device_of, evaluating
 from reidlib.visualize.ranking import allowed_distance, list_tiles
 from reidlib.visualize.style import mosaic, show
 

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from reidlib.evaluate.encode import device_of, evaluating
 from reidlib.models import ReIDModel
 from reidlib.models.backbone import STAGES, Backbone
-from reidlib.models.base import count_parameters
+from reidlib.models.base import count_parameters, device_of, evaluating
 
 COLUMNS = ("stage", "call", "output", "parameters (M)", "GMACs")
 

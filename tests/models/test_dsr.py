@@ -5,7 +5,7 @@ import torch
 
 from reidlib import models
 from reidlib.errors import ReidError
-from reidlib.evaluate.encode import evaluating
+from reidlib.models.base import evaluating
 from reidlib.models.dsr import ridge_dictionary, sparse_error
 from reidlib.papers.stnreid import recipe as stnreid
 

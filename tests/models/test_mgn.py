@@ -8,8 +8,8 @@ import torch.nn.functional as F
 
 from reidlib import models
 from reidlib.errors import ReidError
-from reidlib.evaluate.encode import evaluating
 from reidlib.losses import batch_hard_triplet
+from reidlib.models.base import evaluating
 
 SIZE = (96, 32)
 

@@ -8,8 +8,7 @@ import torch.nn.functional as F
 
 from reidlib import models
 from reidlib.errors import ReidError
-from reidlib.evaluate.encode import evaluating
-from reidlib.models.base import count_parameters
+from reidlib.models.base import count_parameters, evaluating
 from reidlib.papers.comparators import pcb
 
 SIZE = (96, 32)

@@ -4,7 +4,6 @@ import json
 
 import pandas as pd
 import pytest
-import torch
 
 from reidlib.data import load
 from reidlib.errors import ReidError
@@ -84,14 +83,6 @@ def test_a_run_of_another_version_is_listed_and_can_be_removed(tmp_path):
     assert not path.exists()
 
 
-@pytest.mark.parametrize(
-    ("device", "message"), [("cud", 'unknown device "cud"'), ("cuda:99", "CUDA devices")]
-)
-def test_a_device_that_is_not_there(device, message):
-    with pytest.raises(ReidError, match=message):
-        runs.pick_device(device)
-
-
 def test_list_find_remove(tmp_path):
     kept = fit(RECIPE, device="cpu", store=tmp_path, progress=False)
     gone = fit(RECIPE.but(seed=1), device="cpu", store=tmp_path, progress=False)
@@ -116,7 +107,3 @@ def test_an_incomplete_run_has_no_model(tmp_path):
     run = runs.Run.of(RECIPE, tmp_path)
     with pytest.raises(ReidError, match="is not complete"):
         run.load_model()
-
-
-def test_default_device_is_there():
-    assert torch.zeros(1, device=runs.default_device()).item() == 0

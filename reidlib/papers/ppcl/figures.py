@@ -17,8 +17,8 @@ from torch import Tensor
 
 from reidlib.data.bank import denormalise
 from reidlib.errors import ReidError
-from reidlib.evaluate.encode import device_of, evaluating
 from reidlib.models import Encoding
+from reidlib.models.base import device_of, evaluating
 from reidlib.papers.ppcl.constraints import negative_regions
 from reidlib.papers.ppcl.model import PPCL, in_image
 from reidlib.visualize.style import show

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from reidlib.errors import ReidError
-from reidlib.evaluate.encode import device_of, evaluating
 from reidlib.geometry import box_iou
+from reidlib.models.base import device_of, evaluating
 from reidlib.papers.ppcl.constraints import cycle_error
 from reidlib.papers.ppcl.model import PPCL, in_image
 from reidlib.papers.ppcl.rectifier import GLRec

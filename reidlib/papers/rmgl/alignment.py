@@ -15,7 +15,7 @@ from torch import Tensor
 
 from reidlib.data.dataset import boxes
 from reidlib.errors import ReidError
-from reidlib.evaluate.encode import evaluating
+from reidlib.models.base import evaluating
 from reidlib.papers.rmgl.model import RMGL, Maps
 from reidlib.papers.rmgl.stripes import balanced_cuts
 

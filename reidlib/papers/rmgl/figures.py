@@ -21,8 +21,8 @@ from reidlib.data.augment import Placed, random_shift
 from reidlib.data.bank import ImageBank, denormalise
 from reidlib.data.read import read
 from reidlib.data.sampler import generator
-from reidlib.evaluate.encode import evaluating
 from reidlib.geometry import identity
+from reidlib.models.base import evaluating
 from reidlib.papers.rmgl.model import RMGL
 from reidlib.papers.rmgl.receptive import PARTITIONS, extent, regions
 from reidlib.papers.rmgl.stripes import activation_histogram, balanced_cuts

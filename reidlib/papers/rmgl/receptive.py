@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reidlib.errors import ReidError, nearest
-from reidlib.evaluate.encode import evaluating
 from reidlib.models.backbone import STAGES, Backbone
+from reidlib.models.base import evaluating
 from reidlib.papers.rmgl.model import RMGL
 
 SPLITS = ("input", *STAGES)

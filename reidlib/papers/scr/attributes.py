@@ -20,8 +20,9 @@ from torch import Tensor
 from reidlib.data.bank import ImageBank
 from reidlib.data.drawn.people.palette import PALETTE
 from reidlib.errors import ReidError, nearest
-from reidlib.evaluate.encode import device_of, encode_split
+from reidlib.evaluate.encode import encode_split
 from reidlib.models import ReIDModel
+from reidlib.models.base import device_of
 
 RIDGES = (0.1, 1.0, 10.0, 100.0, 1000.0)
 FOLDS = 3

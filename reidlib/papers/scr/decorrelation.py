@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from reidlib.errors import ReidError
-from reidlib.evaluate.encode import device_of, evaluating
+from reidlib.models.base import device_of, evaluating
 from reidlib.papers.scr.model import spans
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from pytorch_grad_cam.utils.image import show_cam_on_image
 from torch import Tensor, nn
 
 from reidlib.data.bank import denormalise
-from reidlib.evaluate.encode import device_of, evaluating
+from reidlib.models.base import device_of, evaluating
 from reidlib.papers.scr.model import SCR, Part, Partition
 from reidlib.visualize.cam import Similarity
 from reidlib.visualize.style import show

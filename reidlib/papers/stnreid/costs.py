@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from reidlib.data import ImageBank
-from reidlib.evaluate.encode import device_of, distance_blocks, encode_split, evaluating
+from reidlib.evaluate.encode import distance_blocks, encode_split
 from reidlib.evaluate.throughput import gmacs_of
 from reidlib.models import Encoding, ReIDModel
+from reidlib.models.base import device_of, evaluating
 from reidlib.papers.stnreid.model import Localization, STNReID
 from reidlib.workbook.claims import Claim, Verdict
 

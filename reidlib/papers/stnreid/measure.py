@@ -19,8 +19,8 @@ from reidlib.data import Dataset, ImageBank
 from reidlib.data.dataset import boxes
 from reidlib.data.partial import make_partial
 from reidlib.errors import ReidError
-from reidlib.evaluate.encode import evaluating
 from reidlib.geometry import box_iou, box_to_theta, compose, identity, theta_to_box, transform_box
+from reidlib.models.base import evaluating
 from reidlib.papers.stnreid.model import STNReID
 from reidlib.workbook.claims import Claim, Verdict
 

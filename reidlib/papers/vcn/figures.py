@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from reidlib.data.bank import denormalise
 from reidlib.data.drawn.synthetic import NOMINAL
 from reidlib.errors import ReidError
-from reidlib.evaluate.encode import device_of, evaluating
 from reidlib.geometry import box_to_theta, collapsed, invert, sample, transform_points
 from reidlib.models import ReIDModel
+from reidlib.models.base import device_of, evaluating
 from reidlib.papers.rmgl.figures import responses
 from reidlib.papers.vcn.measure import FACTORS, UNMOVED, correlation, factors
 from reidlib.papers.vcn.model import VCN

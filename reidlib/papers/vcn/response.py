@@ -11,7 +11,7 @@ from torch import Tensor
 
 from reidlib.data.dataset import boxes
 from reidlib.data.drawn.people.figure import PARTS
-from reidlib.evaluate.encode import device_of, evaluating
+from reidlib.models.base import device_of, evaluating
 
 if TYPE_CHECKING:
     from reidlib.data import Dataset

@@ -7,7 +7,7 @@ from torch import nn
 
 from reidlib import geometry
 from reidlib.errors import ReidError
-from reidlib.evaluate.encode import evaluating
+from reidlib.models.base import evaluating
 from reidlib.papers.ppcl import locator as module
 from reidlib.papers.ppcl.locator import CRLoc, coverage
 from reidlib.papers.ppcl.region import RegionMean, cell_weights, frame

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from reidlib import geometry, models
 from reidlib.errors import ReidError
-from reidlib.evaluate.encode import evaluating
+from reidlib.models.base import evaluating
 from reidlib.papers.ppcl.rectifier import GLRec, cut_boxes
 
 SIZE = (64, 32)

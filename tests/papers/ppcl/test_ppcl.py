@@ -10,8 +10,8 @@ from torch import nn
 from reidlib import geometry, models
 from reidlib.data.batches import Batch
 from reidlib.errors import ReidError
-from reidlib.evaluate.encode import evaluating
 from reidlib.losses import batch_hard_triplet
+from reidlib.models.base import evaluating
 from reidlib.papers.ppcl import model as module
 from reidlib.papers.ppcl import recipe as ppcl
 from reidlib.papers.ppcl.constraints import cycle_error, negative_regions, part_triplet

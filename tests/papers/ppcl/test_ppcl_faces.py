@@ -9,7 +9,7 @@ from torch import nn
 from reidlib import geometry, models
 from reidlib.data.batches import Batch
 from reidlib.errors import ReidError
-from reidlib.evaluate.encode import evaluating
+from reidlib.models.base import evaluating
 from reidlib.papers.ppcl import model as ppcl
 from reidlib.papers.ppcl import region as region_depthwise
 from reidlib.papers.ppcl.model import PPCL

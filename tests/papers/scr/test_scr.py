@@ -9,11 +9,10 @@ from torch import nn
 
 from reidlib import models
 from reidlib.errors import ReidError
-from reidlib.evaluate.encode import evaluating
 from reidlib.losses import batch_hard_triplet
 from reidlib.models.attention import ResidualAttention, SqueezeExcitation, insert_attention
 from reidlib.models.backbone import build_backbone
-from reidlib.models.base import count_parameters
+from reidlib.models.base import count_parameters, evaluating
 from reidlib.models.heads import Heads
 from reidlib.papers.scr import recipe as scr
 from reidlib.train.loop import build_optimizer

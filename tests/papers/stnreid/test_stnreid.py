@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from reidlib import geometry, models
 from reidlib.data.batches import Batch
 from reidlib.errors import ReidError
-from reidlib.evaluate.encode import evaluating
 from reidlib.losses import adaptive_weighted_triplet
+from reidlib.models.base import evaluating
 from reidlib.papers.stnreid import model as module
 from reidlib.papers.stnreid import recipe as stnreid
 from reidlib.papers.stnreid.costs import localization_table, naive_distance

@@ -6,11 +6,10 @@ import torch.nn.functional as F
 
 from reidlib import models
 from reidlib.errors import ReidError
-from reidlib.evaluate.encode import evaluating
 from reidlib.evaluate.throughput import gmacs
 from reidlib.geometry import identity
 from reidlib.losses import ranked_list
-from reidlib.models.base import count_parameters
+from reidlib.models.base import count_parameters, evaluating
 from reidlib.papers.vcn import recipe as vcn
 from reidlib.papers.vcn.model import SpatialHead, Transformer, row_pool, vertical_convolution
 

@@ -191,9 +191,9 @@ def script(text: str) -> list[str]:
     head = f"""
         import sys, time
         from pathlib import Path
-        from reidlib import train
-        from reidlib.recipe import Recipe
-        from reidlib.sweep import fit_all, processes
+        from reidlib.train import loop as train
+        from reidlib.train.recipe import Recipe
+        from reidlib.train.sweep import fit_all, processes
         RECIPE = {RECIPE!r}
     """
     return [sys.executable, "-c", textwrap.dedent(head) + textwrap.dedent(text)]

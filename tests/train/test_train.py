@@ -82,7 +82,7 @@ def killed_at(step: int, store) -> None:
         import os, signal
         from pathlib import Path
         from reidlib.data import batches
-        from reidlib.recipe import Recipe
+        from reidlib.train.recipe import Recipe
         from reidlib.train import fit
 
         draw = batches.Batches.__call__

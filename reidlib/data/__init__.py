@@ -1,10 +1,10 @@
-"""Datasets by name: ``load("market1501")``; each loader is one small file of this package."""
+"""Datasets by name: ``load("market1501")``. Readers lie in ``sets``, drawn people in ``drawn``."""
 
 from __future__ import annotations
 
-import importlib
 import os
-from collections.abc import Callable, Mapping
+import pkgutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,40 +14,40 @@ from reidlib.data.partial import make_partial
 from reidlib.errors import ReidError, nearest
 from reidlib.system.types import Option, check_options, options_of
 
-# name -> module that holds `load`
+# name -> module, or module:class, of its reader (``sets.layout.Reader``)
 LOADERS: dict[str, str] = {
-    "casia-webface": "reidlib.data.sets.casia_webface",
-    "cuhk03-detected": "reidlib.data.sets.cuhk03_detected",
-    "cuhk03-labeled": "reidlib.data.sets.cuhk03_labeled",
-    "cuhk03-subset": "reidlib.data.sets.cuhk03_subset",
-    "dukemtmcreid": "reidlib.data.sets.dukemtmcreid",
+    "casia-webface": "reidlib.data.sets.faces:CASIAWebFace",
+    "cuhk03-detected": "reidlib.data.sets.cuhk03:CUHK03Detected",
+    "cuhk03-labeled": "reidlib.data.sets.cuhk03:CUHK03Labeled",
+    "cuhk03-subset": "reidlib.data.sets.market:CUHK03Subset",
+    "dukemtmcreid": "reidlib.data.sets.market:DukeMTMCreID",
     "folder": "reidlib.data.sets.folder",
-    "lfw": "reidlib.data.sets.lfw",
-    "market1501": "reidlib.data.sets.market1501",
+    "lfw": "reidlib.data.sets.faces:LFW",
+    "market1501": "reidlib.data.sets.market:Market1501",
     "mars": "reidlib.data.sets.mars",
     "msmt17": "reidlib.data.sets.msmt17",
-    "partial-ilids": "reidlib.data.sets.partial_ilids",
-    "partial-reid": "reidlib.data.sets.partial_reid",
+    "partial-ilids": "reidlib.data.sets.partial:PartialILIDS",
+    "partial-reid": "reidlib.data.sets.partial:PartialREID",
     "synthetic": "reidlib.data.drawn.synthetic",
     "synthetic-faces": "reidlib.data.drawn.synthetic_faces",
     "viper": "reidlib.data.sets.viper",
 }
 EMBEDDED = ("synthetic", "synthetic-faces")  # drawn by us: pictures of them may be committed
 
-__all__ = ["EMBEDDED", "LOADERS", "Dataset", "ImageBank", "data_options", "load", "loader"]
+__all__ = ["EMBEDDED", "LOADERS", "Dataset", "ImageBank", "data_options", "load", "reader"]
 
 
-def loader(name: str) -> Callable[..., Dataset]:
-    """The ``load`` function of a dataset. Raises ReidError for an unknown name."""
+def reader(name: str) -> Any:
+    """What reads a dataset: a module or class with its ``load``, whose docstring is the dataset's
+    card. Raises ReidError for an unknown name."""
     if name not in LOADERS:
         raise ReidError(f'unknown dataset "{name}"{nearest(name, LOADERS)}')
-    function: Callable[..., Dataset] = importlib.import_module(LOADERS[name]).load
-    return function
+    return pkgutil.resolve_name(LOADERS[name])
 
 
 def data_options(name: str) -> dict[str, Option]:
     """The options of a dataset's own loader. Raises ReidError for an unknown name."""
-    return options_of(loader(name), "root")
+    return options_of(reader(name).load, "root")
 
 
 def load(
@@ -66,5 +66,5 @@ def load(
     """
     options = check_options(options, data_options(name), f"dataset {name}")
     cut = check_options(partial, options_of(make_partial), "partial") if partial else None
-    dataset = loader(name)(Path(root) if root else None, **options)
+    dataset: Dataset = reader(name).load(Path(root) if root else None, **options)
     return make_partial(dataset, **cut) if cut else dataset

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reidlib.data.sets import check, market1501
+from reidlib.data.sets import check, market
 from reidlib.workbook.cli import main
 
 PARTS = {"bounding_box_train": 2, "query": 5, "bounding_box_test": 5}
@@ -19,7 +19,9 @@ def root(tmp_path, draw, monkeypatch):
         for cam in (1, 2, 3):
             name = f"{pid:04}_c{cam}s1_000451_03.jpg"
             draw(tmp_path / "Market-1501-v15.09.15" / part / name, seed=cam)
-    monkeypatch.setattr(market1501, "COUNTS", dict.fromkeys(("train", "query", "gallery"), 3))
+    monkeypatch.setattr(
+        market.Market1501, "COUNTS", dict.fromkeys(("train", "query", "gallery"), 3)
+    )
     return tmp_path
 
 
@@ -93,7 +95,7 @@ def test_ids_in_training_and_test(root, capsys):
 
 
 def test_only_persons_count_as_overlap(root):
-    dataset = market1501.load(root)
+    dataset = market.Market1501.load(root)
     mixed = dataset.gallery.assign(pid=[-1, 0, 9])
     assert check.overlap(dataset.but(train=mixed, gallery=mixed)) == [9]
     assert check.overlap(dataset) == []

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from reidlib.data import ImageBank, load
-from reidlib.data.sets import lfw
+from reidlib.data.sets import faces
 from reidlib.errors import ReidError
 
 pytestmark = pytest.mark.filterwarnings("ignore:LFW")
@@ -41,7 +41,7 @@ def test_seeds_draw_other_crops_and_galleries(root):
 
 
 def test_crops_keep_the_stated_share_anywhere_in_the_image():
-    boxes = np.array(lfw.random_boxes(4000, (0.3, 0.7), seed=0))
+    boxes = np.array(faces.random_boxes(4000, (0.3, 0.7), seed=0))
     x0, y0, x1, y1 = boxes.T
     assert boxes.min() >= -1
     assert boxes.max() <= 1

@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 from reidlib.data import load
-from reidlib.data.sets import market1501
+from reidlib.data.sets.market import Market1501
 from reidlib.errors import ReidError
 
 TRAIN = ["0002_c1s1_000451_03.jpg", "0002_c2s1_000776_01.jpg", "0007_c3s3_077419_03.jpg"]
@@ -34,7 +34,7 @@ def root(tmp_path, draw):
 @pytest.fixture
 def official(monkeypatch):
     """The official counts are those of the miniature."""
-    monkeypatch.setattr(market1501, "COUNTS", {"train": 3, "query": 2, "gallery": 4})
+    monkeypatch.setattr(Market1501, "COUNTS", {"train": 3, "query": 2, "gallery": 4})
 
 
 def test_names_become_tables(root, official):

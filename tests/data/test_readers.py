@@ -1,6 +1,5 @@
 """Every dataset from its fixture: what is found, and what is said when something is wrong."""
 
-import importlib
 import os
 import shutil
 import warnings
@@ -8,7 +7,7 @@ import warnings
 import pytest
 from fixtures import CASES, Case
 
-from reidlib.data import EMBEDDED, LOADERS, ImageBank, load
+from reidlib.data import EMBEDDED, LOADERS, ImageBank, load, reader
 from reidlib.data.sets import check
 from reidlib.errors import ReidError
 from reidlib.workbook.cli import main
@@ -134,7 +133,7 @@ def test_what_operating_systems_leave_is_no_unknown_file(case, store, tmp_path):
 @official
 def test_another_count_is_a_warning_that_names_both(case, store, monkeypatch):
     root = case.pristine(store)
-    module = importlib.import_module(LOADERS[case.name])
+    module = reader(case.name)
     counts = {
         split: len(t) for split, t in case.load(root).splits.items() if split in module.COUNTS
     }
@@ -187,7 +186,7 @@ def test_an_unknown_option_is_refused(case, store):
 def test_check_says_the_card_the_sizes_and_the_cameras(case, store):
     text, well = check.report(case.name, case.pristine(store), options=case.options)
     assert well != case.official  # a fixture never has the official counts
-    assert (importlib.import_module(LOADERS[case.name]).__doc__ or "").strip() in text
+    assert check.card(case.name) in text
     assert "image sizes (least/median/most): height 64/64/64, width 32/32/32" in text
     assert "cameras per id (least/median/most): " in text
     assert ("official images: " in text) == case.official
@@ -195,7 +194,7 @@ def test_check_says_the_card_the_sizes_and_the_cameras(case, store):
 
 @every
 def test_the_card_says_licence_or_notice_protocol_and_layout(case):
-    card = importlib.import_module(LOADERS[case.name]).__doc__
+    card = check.card(case.name)
     for word in ("Licence", "NOTICE"):
         if word in card:
             break

@@ -21,8 +21,8 @@ from reidlib.data.dataset import SPLITS, Dataset
 from reidlib.data.drawn import cache as drawn
 from reidlib.data.drawn.faces.portrait import BOXES, PARTS, Truth, portrait
 from reidlib.data.drawn.faces.traits import Face
-from reidlib.data.sets.lfw import random_boxes
-from reidlib.data.sets.partial_layout import PARTIAL_CAM, WHOLE_CAM
+from reidlib.data.sets.faces import random_boxes
+from reidlib.data.sets.partial import PARTIAL_CAM, WHOLE_CAM
 from reidlib.errors import ReidError
 from reidlib.system.paths import cache_dir
 from reidlib.system.types import hints_of

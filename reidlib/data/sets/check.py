@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
+import inspect
 import os
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from reidlib.data import EMBEDDED, LOADERS, load, loader
+from reidlib.data import EMBEDDED, LOADERS, load, reader
 from reidlib.data.dataset import SPLITS, Dataset
 from reidlib.data.decode import UNREADABLE
 from reidlib.data.sets.layout import shown
@@ -24,9 +23,9 @@ from reidlib.errors import ReidError
 from reidlib.system.paths import data_dir
 
 
-def _module(name: str) -> ModuleType:
-    loader(name)  # an unknown name is a ReidError
-    return importlib.import_module(LOADERS[name])
+def card(name: str) -> str:
+    """What there is to know of a dataset: licence, counts, protocol, layout, ids."""
+    return inspect.getdoc(reader(name)) or ""
 
 
 def listing(root: str | Path | None = None) -> str:
@@ -36,16 +35,16 @@ def listing(root: str | Path | None = None) -> str:
     """
     rows = []
     for name in sorted(LOADERS):
-        module = _module(name)
-        if not hasattr(module, "find_folder"):
+        found = reader(name)
+        if not hasattr(found, "find_folder"):
             state = "embedded" if name in EMBEDDED else "by option"
         else:
             try:
-                module.find_folder(Path(root) if root else None)
+                found.find_folder(Path(root) if root else None)
                 state = "found"
             except ReidError:
                 state = "-"
-        rows.append((name, state, (module.__doc__ or "").partition("\n")[0]))
+        rows.append((name, state, card(name).partition("\n")[0]))
     widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
     lines = [f"{name:<{widths[0]}}  {state:<{widths[1]}}  {what}" for name, state, what in rows]
     try:
@@ -114,9 +113,8 @@ def report(
     and test, and, if ``decode``, the images' sizes and the first ``limit`` files that do not
     decode. options: of the dataset's loader.
     """
-    module = _module(name)
-    official: Mapping[str, int] = getattr(module, "COUNTS", {})
-    lines = [(module.__doc__ or "").strip(), ""]
+    official: Mapping[str, int] = getattr(reader(name), "COUNTS", {})
+    lines = [card(name), ""]
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)

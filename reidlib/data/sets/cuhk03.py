@@ -1,4 +1,4 @@
-"""CUHK03 with the new protocol: what ``cuhk03-labeled`` and ``cuhk03-detected`` share.
+"""CUHK03 with the new protocol: ``cuhk03-labeled`` and ``cuhk03-detected``.
 
 Three layouts are read, the first that is there:
 1. unpacked by the protocol's authors: ``cuhk03-np/{labeled,detected}/{bounding_box_train,query,
@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pandas as pd
 
 from reidlib.data.dataset import Dataset
-from reidlib.data.sets import layout, lists, market_layout
+from reidlib.data.sets import layout, lists
 from reidlib.data.sets.cuhk03_mat import extract
+from reidlib.data.sets.market import MarketLike
 from reidlib.errors import ReidError
 from reidlib.system.paths import cache_dir
 
@@ -38,19 +39,6 @@ KEYS = ("filelist", "labels", "train_idx", "query_idx", "gallery_idx")
 def split_file(kind: Kind) -> str:
     """Name of the published split."""
     return f"cuhk03_new_protocol_config_{kind}.mat"
-
-
-def find_folder(title: str, kind: Kind, root: Path | None) -> Path:
-    """The folder that holds layout 1 (with the three parts in it), else that of 2 or 3."""
-    words = f"{split_file(kind)} and images_{kind}/ or cuhk03_release/cuhk-03.mat"
-    parts = list(market_layout.PARTS.values())
-    try:
-        names = [f"{name}/{kind}" for name in NP_FOLDERS]
-        return layout.find_folder(title, root, names, parts, words)
-    except ReidError:
-        held = (f"images_{kind}", split_file(kind), *ORIGINALS)
-        words = f"{words}; or cuhk03-np/{kind}/ with {', '.join(parts)}"
-        return layout.find_folder(title, root, MAT_FOLDERS, held, words)
 
 
 def find_images(folder: Path, kind: Kind, title: str) -> Path:
@@ -106,13 +94,67 @@ def read_split(file: Path, images: Path, title: str) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def load(name: str, title: str, kind: Kind, counts: dict[str, int], root: Path | None) -> Dataset:
-    """CUHK03 with the new protocol; see the docstring of the module of either kind."""
-    folder = find_folder(title, kind, root)
-    if any((folder / part).is_dir() for part in market_layout.PARTS.values()):
-        return market_layout.read(name, title, folder, NP_NAME, "0003_c1_21.png", counts)
-    file = folder / split_file(kind)
-    if not file.is_file():
-        raise ReidError(f"{title} lacks its published split {layout.shown(file)}: put it there")
-    images = find_images(folder, kind, title)
-    return layout.assemble(name, title, read_split(file, images, title), images, counts)
+class CUHK03(MarketLike):
+    """Images of either KIND; the first layout is Market-1501's."""
+
+    KIND: ClassVar[Kind]
+    FOLDERS = NP_FOLDERS
+    PATTERN = NP_NAME
+    EXAMPLE = "0003_c1_21.png"
+
+    @classmethod
+    def find_folder(cls, root: Path | None) -> Path:
+        """The folder that holds layout 1 (with the three parts in it), else that of 2 or 3."""
+        kind, parts = cls.KIND, cls.PARTS
+        words = f"{split_file(kind)} and images_{kind}/ or cuhk03_release/cuhk-03.mat"
+        try:
+            names = [f"{name}/{kind}" for name in cls.FOLDERS]
+            return layout.find_folder(cls.TITLE, root, names, parts, words)
+        except ReidError:
+            held = (f"images_{kind}", split_file(kind), *ORIGINALS)
+            words = f"{words}; or cuhk03-np/{kind}/ with {', '.join(parts)}"
+            return layout.find_folder(cls.TITLE, root, MAT_FOLDERS, held, words)
+
+    @classmethod
+    def read(cls, folder: Path) -> Dataset:
+        """The dataset in ``folder``, whichever layout it has."""
+        if any((folder / part).is_dir() for part in cls.PARTS):
+            return super().read(folder)
+        title, file = cls.TITLE, folder / split_file(cls.KIND)
+        if not file.is_file():
+            raise ReidError(f"{title} lacks its published split {layout.shown(file)}: put it there")
+        images = find_images(folder, cls.KIND, title)
+        tables = read_split(file, images, title)
+        return layout.assemble(cls.NAME, title, tables, images, cls.COUNTS)
+
+
+class CUHK03Labeled(CUHK03):
+    """CUHK03 (Li et al., CVPR 2014), boxes drawn by hand, new protocol (Zhong et al., CVPR 2017).
+
+    Licence: for non-commercial research; may not be passed on. It shows real people on a campus.
+    Counts: 7,368 training images of 767 ids; 1,400 queries and 5,328 gallery images of 700 other
+    ids (one query for each id and camera).
+    Protocol: as Market-1501's: same id and same camera ignored. (The old one, 1,367/100 ids in 20
+    splits, is another; its numbers are not comparable.)
+    Layout: the authors' ``cuhk03-np/labeled``, or unpacked images with the published split, or the
+    original ``cuhk-03.mat`` with it; see ``data.sets.cuhk03``. Cameras are a pair's views: 1, 2.
+    """
+
+    NAME, TITLE, KIND = "cuhk03-labeled", "CUHK03 (labeled)", "labeled"
+    COUNTS: ClassVar = {"train": 7368, "query": 1400, "gallery": 5328}
+
+
+class CUHK03Detected(CUHK03):
+    """CUHK03 (Li et al., CVPR 2014), boxes of a detector, new protocol (Zhong et al., CVPR 2017).
+
+    Licence: for non-commercial research; may not be passed on. It shows real people on a campus.
+    Counts: 7,365 training images of 767 ids; 1,400 queries and 5,332 gallery images of 700 other
+    ids (one query for each id and camera).
+    Protocol: as Market-1501's: same id and same camera ignored. (The old one, 1,367/100 ids in 20
+    splits, is another; its numbers are not comparable.)
+    Layout: the authors' ``cuhk03-np/detected``, or unpacked images with the published split, or the
+    original ``cuhk-03.mat`` with it; see ``data.sets.cuhk03``. Cameras are a pair's views: 1, 2.
+    """
+
+    NAME, TITLE, KIND = "cuhk03-detected", "CUHK03 (detected)", "detected"
+    COUNTS: ClassVar = {"train": 7365, "query": 1400, "gallery": 5332}

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 
@@ -76,22 +77,6 @@ def images(
         yield str(path), match
 
 
-def people(folder: Path, pattern: re.Pattern[str], title: str, example: str) -> list[Path]:
-    """The folders of a set that has one folder an identity, sorted by name."""
-    found = []
-    for entry in entries(folder, title):
-        path = folder / entry.name
-        if not (pattern.fullmatch(entry.name) and entry.is_dir()):
-            raise ReidError(
-                f"{shown(path)} is not a folder of one person as in {title} ({example}): "
-                "move it elsewhere"
-            )
-        found.append(path)
-    if not found:
-        raise ReidError(f"{shown(folder)} holds no images")
-    return found
-
-
 def compare(folder: Path, listed: Iterable[str], lists: str, title: str) -> None:
     """Raises ReidError if ``folder`` lacks a listed file, or holds one that ``lists`` do not name.
 
@@ -139,3 +124,22 @@ def assemble(
     train, query, gallery = (tables[split] for split in ("train", "query", "gallery"))
     fingerprint = fingerprint_files(name, [train, query, gallery], folder)
     return Dataset(name, train, query, gallery, fingerprint, protocol)
+
+
+class Reader:
+    """A dataset's reader: it has a ``load``, and its docstring is the dataset's card.
+
+    A module with ``load``, ``find_folder`` and ``COUNTS`` is one as well.
+    """
+
+    NAME: ClassVar[str]  # in ``reidlib.data.load``
+    TITLE: ClassVar[str]  # in messages
+    COUNTS: ClassVar[Mapping[str, int]]  # official numbers of images
+    FOLDERS: ClassVar[Sequence[str]]  # how its folder is called
+    PARTS: ClassVar[Sequence[str]]  # of what it holds, one of which has to be there
+    LAYOUT: ClassVar[str]  # these in words
+
+    @classmethod
+    def find_folder(cls, root: Path | None) -> Path:
+        """The dataset's folder below ``root`` (or ``REIDLIB_DATA``), or ``root`` itself."""
+        return find_folder(cls.TITLE, root, cls.FOLDERS, cls.PARTS, cls.LAYOUT)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reidlib.system.distributed import gather
+from reidlib.system.parallel import gather
 
 
 def pairwise_euclidean(a: Tensor, b: Tensor) -> Tensor:

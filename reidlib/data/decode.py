@@ -20,8 +20,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from reidlib.errors import ReidError
-from reidlib.system.io import atomic_write, explained
-from reidlib.system.paths import cache_dir
+from reidlib.system.files import atomic_write, cache_dir, explained
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1
 # what PIL raises for a file that is cut short, damaged or no image

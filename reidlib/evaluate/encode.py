@@ -11,8 +11,7 @@ from torch import Tensor
 
 from reidlib.errors import ReidError
 from reidlib.models.base import Encoding, ReIDModel, device_of, evaluating, take
-from reidlib.system.compiling import compiled
-from reidlib.system.numerics import full_precision
+from reidlib.system.compute import compiled, full_precision
 
 if TYPE_CHECKING:
     from reidlib.data.bank import ImageBank

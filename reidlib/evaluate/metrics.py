@@ -16,7 +16,7 @@ from torch import Tensor
 
 from reidlib.errors import ReidError
 from reidlib.evaluate.ranking import candidates, match_ranks
-from reidlib.system.io import atomic_write
+from reidlib.system.files import atomic_write
 
 BLOCK = 2**22  # distances looked at together: 16 MB of float32
 

@@ -32,7 +32,7 @@ from reidlib.evaluate.single_shot import single_shot_cmc
 from reidlib.evaluate.verification import roc_curve, tpr_at_fpr
 from reidlib.evaluate.video import Pooling, Sampling, plan, pool_tracklets
 from reidlib.models.base import ReIDModel
-from reidlib.system.compiling import forget
+from reidlib.system.compute import forget
 from reidlib.system.types import check_options, options_of
 
 __all__ = [

@@ -1,1 +1,1 @@
-"""Files, compute, several processes: what knows nothing of re-identification."""
+"""What everything stands on: files, locks, how a device computes, processes, types of options."""

@@ -23,7 +23,7 @@ from typing import IO
 from tqdm import tqdm
 
 from reidlib.errors import ReidError
-from reidlib.system.io import explained
+from reidlib.system.files import explained
 
 _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 

@@ -8,7 +8,7 @@ import subprocess
 import torch
 
 import reidlib
-from reidlib.system.paths import root
+from reidlib.system.files import root
 
 
 def provenance(device: torch.device) -> dict[str, str | int | bool]:

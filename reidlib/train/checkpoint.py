@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from reidlib.errors import ReidError
-from reidlib.system.io import atomic_path
+from reidlib.system.files import atomic_path
 
 
 def plain_state(model: nn.Module) -> dict[str, Tensor]:

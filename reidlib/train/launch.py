@@ -1,5 +1,5 @@
 """``python -m reidlib train``: one recipe from a file, on one device or as one of torchrun's
-processes (see ``reidlib.system.distributed``)."""
+processes (see ``reidlib.system.parallel``)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from reidlib.errors import ReidError, nearest
 from reidlib.system.devices import pick_device
-from reidlib.system.distributed import joined, processes, rank
+from reidlib.system.parallel import joined, processes, rank
 from reidlib.train.loop import fit
 from reidlib.train.recipe import Recipe
 from reidlib.train.store import Run

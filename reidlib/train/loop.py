@@ -23,16 +23,14 @@ from reidlib.data.sampler import IdentitySampler
 from reidlib.errors import ReidError
 from reidlib.evaluate import throughput
 from reidlib.models.base import count_parameters
-from reidlib.system import distributed
-from reidlib.system.compiling import check_mode, compiled, forget
+from reidlib.system import parallel
+from reidlib.system.compute import check_mode, compiled, determinism, forget, full_precision
 from reidlib.system.devices import pick_device
-from reidlib.system.global_norm import with_global_batch_norm
-from reidlib.system.io import atomic_write
+from reidlib.system.files import atomic_write
 from reidlib.system.lock import claim
-from reidlib.system.numerics import determinism, full_precision
+from reidlib.system.parallel import with_global_batch_norm
 from reidlib.system.provenance import provenance
-from reidlib.system.stopwatch import Stopwatch
-from reidlib.system.trace import tracing
+from reidlib.system.timing import Stopwatch, tracing
 from reidlib.train.checkpoint import load_checkpoint, save_checkpoint, save_weights
 from reidlib.train.recipe import Recipe, lr_at
 from reidlib.train.store import Run, prepare
@@ -91,7 +89,7 @@ def build_batches(recipe: Recipe, bank: ImageBank) -> Batches:
         crop_resize_shift=recipe.crop_resize_shift,
         cropping=recipe.cropping,
         jitter=recipe.jitter,
-        rows=distributed.rows(recipe.ids_per_batch * recipe.images_per_id),
+        rows=parallel.rows(recipe.ids_per_batch * recipe.images_per_id),
     )
 
 
@@ -117,7 +115,7 @@ def fit(
     torch.compile (see ``system.compiling``), deterministic: the same bits every time, or an error
     (see ``system.numerics``), trace: a file for a profiler's trace of four steps (see
     ``system.trace``). Among processes that torchrun started each computes its rows of every batch
-    (see ``system.distributed``).
+    (see ``system.parallel``).
 
     Raises ReidError, and keeps the last good state, if the loss is not finite.
     A recipe that another process trains is waited for, so none is ever trained twice at once (see
@@ -126,11 +124,11 @@ def fit(
     undisturbed one with as many threads, because a batch is a function of (seed, step).
     """
     check_mode(compile)
-    lead, alone = distributed.rank() == 0, distributed.processes() == 1
+    lead, alone = parallel.rank() == 0, parallel.processes() == 1
     if compile and not alone:
         raise ReidError("a run of several processes is not compiled: leave out compile")
     run = Run.of(recipe, store)
-    if distributed.agreed(resume and run.complete):
+    if parallel.agreed(resume and run.complete):
         if trace:
             raise ReidError(f"{run.path} is complete, nothing is left to trace: see resume=False")
         return run
@@ -140,13 +138,13 @@ def fit(
             deterministic=deterministic)  # fmt: skip
     # other processes wait for process 0, which torch permits for some minutes only
     with claim(run.path, float("inf") if alone else 120) if lead else nullcontext():
-        if not distributed.agreed(resume and run.complete):  # else another process was faster
+        if not parallel.agreed(resume and run.complete):  # else another process was faster
             if compile:
                 forget()
             how = {"compile": compile, "deterministic": deterministic}
             with full_precision(), determinism(deterministic):
                 _train(run, device, resume, tier, checkpoint_seconds, progress and lead, trace, how)
-    distributed.agreed(True)  # process 0 has written what the others shall see
+    parallel.agreed(True)  # process 0 has written what the others shall see
     return run
 
 
@@ -161,11 +159,11 @@ def _train(
     how: dict[str, Any],
 ) -> None:
     """The loop of ``fit``, in the one process that holds the claim and in those that help it."""
-    recipe, lead = run.recipe, distributed.rank() == 0
+    recipe, lead = run.recipe, parallel.rank() == 0
     checkpoint, history_file = run.path / "checkpoint.safetensors", run.path / "history.csv"
     if lead:
         prepare(run, resume)
-    distributed.agreed(True)  # only now do the others look for a checkpoint
+    parallel.agreed(True)  # only now do the others look for a checkpoint
 
     dataset = recipe.load_dataset()
     bank = ImageBank.from_split(dataset.train, recipe.size, device, tier=tier)
@@ -179,7 +177,7 @@ def _train(
     model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     with_global_batch_norm(model, device)
     optimizer = build_optimizer(recipe, model)
-    loss_of = compiled(distributed.shared_loss(model), how["compile"])
+    loss_of = compiled(parallel.shared_loss(model), how["compile"])
     total = recipe.steps
     if total is None:
         total = max(1, round(recipe.epochs * sampler.steps_per_epoch))
@@ -196,7 +194,7 @@ def _train(
             history = pd.read_csv(history_file)
             rows = history[history.step <= step].to_dict("records")
         seconds_before = rows[-1]["seconds"] if rows else 0.0
-    if len(distributed.gather(torch.tensor([step])).unique()) > 1:
+    if len(parallel.gather(torch.tensor([step])).unique()) > 1:
         raise ReidError(f"not all processes see the same {run.path}: put it where all of them do")
     first = step
 
@@ -233,7 +231,7 @@ def _train(
             for group in optimizer.param_groups:
                 group["lr"] = lr * group.get("factor", 1.0)
             # for dropout and the like, other draws in each process
-            torch.manual_seed(recipe.seed * 1_000_003 + step + (distributed.rank() << 40))
+            torch.manual_seed(recipe.seed * 1_000_003 + step + (parallel.rank() << 40))
             with watch("data"):
                 batch = batches(step)
             with watch("forward"), autocast():
@@ -258,7 +256,7 @@ def _train(
                 continue
 
             now = time.perf_counter()
-            totals = distributed.mean(torch.stack(list(sums.values())))
+            totals = parallel.mean(torch.stack(list(sums.values())))
             means = dict(zip(sums, (totals / count).tolist(), strict=True))
             speed = count * batch_size / (now - last_row)
             epoch = step / sampler.steps_per_epoch
@@ -284,7 +282,7 @@ def _train(
     save_weights(run.path / "weights.safetensors", model)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     speeds = [row["images_per_s"] for row in rows] or [0.0]  # no step: only weights taken over
-    devices, speed = distributed.processes(), statistics.median(speeds)
+    devices, speed = parallel.processes(), statistics.median(speeds)
     info = {
         "seconds": seconds_before + time.perf_counter() - began,
         **throughput.report(model, speed, dtype, devices),

@@ -29,9 +29,8 @@ from reidlib.errors import ReidError, nearest
 from reidlib.evaluate.retrieval import Metrics, evaluate
 from reidlib.models import ReIDModel
 from reidlib.system.devices import pick_device
-from reidlib.system.io import atomic_write
+from reidlib.system.files import atomic_write, runs_dir
 from reidlib.system.lock import claim, lock_file
-from reidlib.system.paths import runs_dir
 from reidlib.system.types import options_of
 from reidlib.train.recipe import Recipe
 

@@ -23,8 +23,8 @@ from tqdm import tqdm
 from reidlib.data import Dataset
 from reidlib.errors import ReidError
 from reidlib.system.devices import cores, gpus
+from reidlib.system.files import runs_dir
 from reidlib.system.lock import claimed
-from reidlib.system.paths import runs_dir
 from reidlib.train.loop import fit
 from reidlib.train.recipe import Recipe
 from reidlib.train.store import Run

@@ -27,7 +27,7 @@ from contextlib import contextmanager
 
 from reidlib.errors import ReidError
 from reidlib.system.devices import cores, gpus
-from reidlib.system.paths import environment_kept
+from reidlib.system.files import environment_kept
 from reidlib.train.processes import Processes
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")

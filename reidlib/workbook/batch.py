@@ -16,8 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from reidlib.errors import ReidError, nearest
-from reidlib.system.io import atomic_write
-from reidlib.system.paths import environment_kept, root
+from reidlib.system.files import atomic_write, environment_kept, root
 from reidlib.system.types import Option, check_options, check_type
 from reidlib.workbook import profile as profiles
 

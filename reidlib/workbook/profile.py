@@ -17,7 +17,7 @@ import yaml
 
 from reidlib.data import EMBEDDED, LOADERS
 from reidlib.errors import ReidError, nearest
-from reidlib.system.paths import root
+from reidlib.system.files import root
 from reidlib.system.types import check_type, frozen, hints_of
 
 if TYPE_CHECKING:

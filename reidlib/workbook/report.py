@@ -12,8 +12,7 @@ from reidlib.data import Dataset, load
 from reidlib.errors import ReidError, nearest
 from reidlib.evaluate.compare import Comparison, compare, interval
 from reidlib.evaluate.metrics import Metrics
-from reidlib.system.io import atomic_write
-from reidlib.system.paths import root
+from reidlib.system.files import atomic_write, root
 from reidlib.train.loop import fit
 from reidlib.train.recipe import Recipe, departures
 from reidlib.train.store import Run

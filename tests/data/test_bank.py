@@ -16,7 +16,7 @@ from reidlib.data.batches import Batches
 from reidlib.data.decode import decode
 from reidlib.data.sampler import IdentitySampler
 from reidlib.errors import ReidError
-from reidlib.system.paths import cache_dir
+from reidlib.system.files import cache_dir
 
 SIZE = (16, 10)
 no_accelerator = pytest.mark.skipif(torch.cuda.is_available(), reason="there is an accelerator")

@@ -17,8 +17,8 @@ from two_processes import IN_DOUBLE, RECIPE, Net
 
 from reidlib.data import ImageBank
 from reidlib.errors import ReidError
-from reidlib.system import distributed
-from reidlib.system.global_norm import GlobalBatchNorm
+from reidlib.system import parallel
+from reidlib.system.parallel import GlobalBatchNorm
 from reidlib.train import loop as train
 from reidlib.train.store import Run
 
@@ -123,10 +123,10 @@ def test_the_rows_of_a_batch_are_drawn_as_in_the_whole(shifting):
 
 def test_alone_nothing_is_gathered():
     x = torch.ones(2)
-    assert distributed.gather(x) is x
-    assert distributed.mean(x) is x
-    assert distributed.rows(7) == slice(0, 7)
-    assert distributed.agreed(False) is False
+    assert parallel.gather(x) is x
+    assert parallel.mean(x) is x
+    assert parallel.rows(7) == slice(0, 7)
+    assert parallel.agreed(False) is False
 
 
 @pytest.mark.parametrize("shape", [(6, 3), (6, 3, 4), (6, 3, 4, 2)])
@@ -153,6 +153,6 @@ def test_more_processes_than_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     with (
         pytest.raises(ReidError, match=r"more processes than this machine has GPUs \(4\)"),
-        distributed.joined(cuda=True),
+        parallel.joined(cuda=True),
     ):
         pass

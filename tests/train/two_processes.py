@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from reidlib.data import batches
 from reidlib.errors import ReidError
 from reidlib.evaluate import throughput
-from reidlib.system import distributed
-from reidlib.system.global_norm import with_global_batch_norm
+from reidlib.system import parallel
+from reidlib.system.parallel import with_global_batch_norm
 from reidlib.train import loop as train
 from reidlib.train.recipe import Recipe
 
@@ -60,7 +60,7 @@ def in_double(patch: pytest.MonkeyPatch) -> None:
 
 def dying(self: batches.Batches, step: int) -> batches.Batch:
     """Process 1 is killed when it draws the batch of step 4."""
-    if step == 4 and distributed.rank() == 1:
+    if step == 4 and parallel.rank() == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     return DRAW(self, step)
 
@@ -82,7 +82,7 @@ class Net(nn.Module):
         stripes = torch.cat([stripe.mean((2, 3)) for stripe in maps.split(3, 2)])
         logits, labels = self.fc(self.neck(stripes)), label.repeat(len(stripes) // len(label))
         identity = nn.functional.cross_entropy(logits, labels)
-        all_of_them = distributed.gather(stripes)
+        all_of_them = parallel.gather(stripes)
         spread = torch.cdist(all_of_them, all_of_them).add(1).log().mean()  # compares rows
         return {"loss": identity + spread, "spread": spread}
 
@@ -96,12 +96,12 @@ def batch() -> tuple[Tensor, Tensor]:
 def found(net: Net) -> dict[str, Any]:
     """Loss, gradients and running statistics after one step on this process's rows."""
     with_global_batch_norm(net, CPU)
-    rows = distributed.rows(8)
-    loss = distributed.shared_loss(net)
+    rows = parallel.rows(8)
+    loss = parallel.shared_loss(net)
     losses = loss(tuple(part[rows] for part in batch()))
     losses["loss"].backward()
     return {
-        "loss": distributed.mean(losses["loss"].detach()),
+        "loss": parallel.mean(losses["loss"].detach()),
         "gradient": {k: v.grad for k, v in net.named_parameters()},
         "state": {k: v.clone() for k, v in net.state_dict().items() if "running" in k},
         "evaluated": net.eval().bn(torch.ones(1, 4, 2, 2, dtype=torch.float64)).detach(),
@@ -111,9 +111,9 @@ def found(net: Net) -> dict[str, Any]:
 def main(folder: Path) -> None:
     rank = torch.distributed.get_rank()
     result = found(Net())
-    result["agreed"] = distributed.agreed(rank == 0), distributed.agreed(rank == 1)
+    result["agreed"] = parallel.agreed(rank == 0), parallel.agreed(rank == 1)
     for name, call in {
-        "shares": lambda: distributed.rows(7),
+        "shares": lambda: parallel.rows(7),
         "compiled": lambda: train.fit(RECIPE, device="cpu", store=folder, compile="default"),
     }.items():
         try:
@@ -132,5 +132,5 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    with distributed.joined(cuda=False):
+    with parallel.joined(cuda=False):
         main(Path(sys.argv[1]))

@@ -18,7 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from reidlib.errors import ReidError
-from reidlib.system.io import atomic_folder, atomic_write
+from reidlib.system.files import atomic_folder, atomic_write
 from reidlib.system.types import check_type
 
 CORNERS = ("x0", "y0", "x1", "y1")

@@ -23,7 +23,7 @@ from reidlib.data.drawn.people.palette import DOMAINS
 from reidlib.data.drawn.people.picture import NOMINAL, Shot, picture
 from reidlib.data.drawn.people.store import ATTRIBUTES, BOXES, Entry
 from reidlib.errors import ReidError
-from reidlib.system.paths import cache_dir
+from reidlib.system.files import cache_dir
 from reidlib.system.types import hints_of
 
 __all__ = ["ATTRIBUTES", "BOXES", "DRAWING", "NOMINAL", "PARTS", "Shot", "load", "picture"]

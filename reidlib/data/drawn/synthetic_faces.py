@@ -24,7 +24,7 @@ from reidlib.data.drawn.faces.traits import Face
 from reidlib.data.sets.faces import random_boxes
 from reidlib.data.sets.partial import PARTIAL_CAM, WHOLE_CAM
 from reidlib.errors import ReidError
-from reidlib.system.paths import cache_dir
+from reidlib.system.files import cache_dir
 from reidlib.system.types import hints_of
 
 __all__ = ["ATTRIBUTES", "BOXES", "DRAWING", "PARTS", "load", "portrait"]

@@ -20,7 +20,7 @@ from reidlib.data.dataset import SPLITS, Dataset
 from reidlib.data.decode import UNREADABLE
 from reidlib.data.sets.layout import shown
 from reidlib.errors import ReidError
-from reidlib.system.paths import data_dir
+from reidlib.system.files import data_dir
 
 
 def card(name: str) -> str:

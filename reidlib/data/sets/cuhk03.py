@@ -23,7 +23,7 @@ from reidlib.data.sets import layout, lists
 from reidlib.data.sets.cuhk03_mat import extract
 from reidlib.data.sets.market import MarketLike
 from reidlib.errors import ReidError
-from reidlib.system.paths import cache_dir
+from reidlib.system.files import cache_dir
 
 Kind = Literal["labeled", "detected"]
 NP_FOLDERS = ("cuhk03-np", "CUHK03-NP", "cuhk03_np", "CUHK03_np", "cuhk03", "CUHK03")

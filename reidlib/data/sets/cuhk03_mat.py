@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from reidlib.data.sets.layout import shown
 from reidlib.errors import ReidError
-from reidlib.system.io import atomic_folder
+from reidlib.system.files import atomic_folder
 
 PAIRS, IMAGES = 5, 10  # camera pairs; images a person, of which 1-5 are of view 1, 6-10 of view 2
 

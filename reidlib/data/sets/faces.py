@@ -14,7 +14,7 @@ from reidlib.data.dataset import Dataset, warn_counts
 from reidlib.data.sets import layout
 from reidlib.data.sets.partial import PARTIAL_CAM, WHOLE_CAM, PartialSet
 from reidlib.errors import ReidError
-from reidlib.system.paths import data_dir
+from reidlib.system.files import data_dir
 
 
 def find_folder(

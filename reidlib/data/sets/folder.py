@@ -19,7 +19,7 @@ import pandas as pd
 from reidlib.data.dataset import COLUMNS, SPLITS, Dataset
 from reidlib.data.sets import layout
 from reidlib.errors import ReidError, nearest
-from reidlib.system.paths import data_dir
+from reidlib.system.files import data_dir
 
 KNOWN = (*COLUMNS, "split", "tracklet", "frame")
 NUMBERS = ("pid", "cam", "tracklet", "frame")

@@ -15,7 +15,7 @@ import pandas as pd
 
 from reidlib.data.dataset import Dataset, fingerprint_files, warn_counts
 from reidlib.errors import ReidError
-from reidlib.system.paths import data_dir
+from reidlib.system.files import data_dir
 
 IGNORED = {"Thumbs.db", ".DS_Store"}  # what operating systems leave in folders
 

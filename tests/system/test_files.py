@@ -6,7 +6,7 @@ import os
 import pytest
 
 from reidlib.errors import ReidError
-from reidlib.system.io import atomic_folder, atomic_path, atomic_write
+from reidlib.system.files import atomic_folder, atomic_path, atomic_write
 
 
 def names(folder):

@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from reidlib.system.stopwatch import Stopwatch
+from reidlib.system.timing import Stopwatch
 
 
 def timed(watch: Stopwatch, seconds: list[float], monkeypatch) -> dict[str, float]:

@@ -10,7 +10,7 @@ without which a 224x224 image gives 14x14, with it 7x7. ``vgg_tiny`` is a narrow
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torchvision.models as tv
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from reidlib.errors import ReidError, nearest
 from reidlib.models import vgg
-from reidlib.models.weights import load_weights
+from reidlib.models.weights import HEADS, load_weights
 
 STAGES = ("stem", "conv2", "conv3", "conv4", "conv5")
 
@@ -158,8 +158,9 @@ BACKBONES: dict[str, _Build] = {
 def build_backbone(name: str, weights: str | None = None, *, last_stride: int = 1) -> Backbone:
     """A backbone by name.
 
-    weights: ``None`` (random), ``"imagenet"`` (torchvision's IMAGENET1K_V1), or the path of a
-    safetensors or pth file with torchvision's names. last_stride: of conv5, 1 or 2.
+    weights: ``None`` (random), ``"imagenet"`` (torchvision's IMAGENET1K_V1), ``"start"`` (the
+    package's own, of people drawn elsewhere), or the path of a safetensors or pth file with
+    torchvision's names or of a baseline's run. last_stride: of conv5, 1 or 2.
     Raises ReidError for unknown names and for weights that are not there or do not fit.
     """
     if name not in BACKBONES:
@@ -170,6 +171,15 @@ def build_backbone(name: str, weights: str | None = None, *, last_stride: int = 
         raise ReidError("resnet50_m dilates conv5 instead of striding: its last_stride is 1")
     make, cut, imagenet = BACKBONES[name]
     net = make()
+    found = cut(net, last_stride)  # the same modules under other names
     if weights is not None:
-        load_weights(net, weights, name, imagenet)
-    return cut(net, last_stride)
+        load_weights(net, weights, name, imagenet, found)
+    return found
+
+
+def torchvision_state(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A backbone's ``state_dict`` in torchvision's names, without a classifier."""
+    make, cut, _ = BACKBONES[name]
+    net = make()
+    cut(net, 1).load_state_dict(state)
+    return {key: value for key, value in net.state_dict().items() if not key.startswith(HEADS)}

@@ -36,13 +36,17 @@ class ReIDModel(nn.Module):
         """
         return set()
 
-    def load_start(self, state: Mapping[str, Tensor], model: str) -> None:
+    def load_start(self, state: Mapping[str, Tensor], model: str, same_people: bool) -> None:
         """Takes over, before training, what it needs of a finished run's weights.
 
-        state: the run's ``state_dict``. model: the name of its model. A recipe's ``start`` names
-        the runs. Raises ReidError if there is nothing to take.
+        state: the run's ``state_dict``. model: the name of its model. same_people: whether it was
+        trained on the same dataset; from other people no classifier is taken over, whatever its
+        shape. A recipe's ``start`` names the runs. The backbone of a run of the baseline needs no
+        line here: every model is built with it, as with weights from a file (``build_backbone``).
+        Raises ReidError if there is nothing to take.
         """
-        raise ReidError(f"{type(self).__name__} takes nothing over from a run of {model}")
+        if model != "baseline":
+            raise ReidError(f"{type(self).__name__} takes nothing over from a run of {model}")
 
     def check_start(self, models: Sequence[str]) -> None:
         """Raises ReidError if it cannot be trained without a run that is not among a recipe's

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reidlib.data.batches import Batch
-from reidlib.errors import ReidError
 from reidlib.losses import batch_hard_triplet
 from reidlib.models.backbone import build_backbone
 from reidlib.models.base import Encoding, ReIDModel, accuracy, init_classifier
@@ -52,13 +51,16 @@ class Baseline(ReIDModel):
         self.classifier = init_classifier(nn.Linear(channels, num_ids, bias=False))
         self.label_smoothing, self.margin, self.triplet = label_smoothing, margin, triplet
 
-    def load_start(self, state: Mapping[str, Tensor], model: str) -> None:
-        """All of a run of the baseline, but a classifier of other people."""
-        if model != "baseline":
-            raise ReidError(f"the baseline takes nothing over from a run of {model}")
-        same = state["classifier.weight"].shape == self.classifier.weight.shape
-        own = {} if same else {"classifier.weight": self.classifier.weight}
-        self.load_state_dict({**state, **own})
+    def load_start(self, state: Mapping[str, Tensor], model: str, same_people: bool) -> None:
+        """Of a run of the baseline backbone, neck and the classifier of the same people, as far as
+        it has them in the same shape."""
+        super().load_start(state, model, same_people)
+        own = self.state_dict()
+        for name, value in state.items():
+            fits = name in own and own[name].shape == value.shape
+            if fits and (same_people or not name.startswith("classifier.")):
+                own[name] = value
+        self.load_state_dict(own)
 
     def pooled(self, images: Tensor) -> Tensor:
         """The feature [N, C] before the neck."""

@@ -13,6 +13,23 @@ from torch import Tensor, nn
 from reidlib.errors import ReidError
 
 HEADS = ("fc.", "classifier.")  # of the ImageNet classifier, which is not used
+NAMED = ("imagenet", "start")  # weights by name; all else is the path of a file
+STARTS = Path(__file__).parent / "starts"
+
+
+def start_file(backbone: str) -> Path:
+    """The package's own start weights for a backbone: of people (or faces) drawn elsewhere.
+
+    Raises ReidError for a backbone that has none.
+    """
+    path = STARTS / f"{backbone}.safetensors"
+    if not path.is_file():
+        there = ", ".join(sorted(file.stem for file in STARTS.glob("*.safetensors"))) or "none"
+        raise ReidError(
+            f'weights "start": there are none for the backbone "{backbone}" (there are: {there}): '
+            'use "imagenet", the path of a file, or None'
+        )
+    return path
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -49,12 +66,26 @@ def _imagenet(name: str, enum: str | None) -> dict[str, Tensor]:
         ) from error
 
 
-def load_weights(net: nn.Module, source: str, name: str, imagenet: str | None = None) -> None:
-    """Loads ``source`` (``"imagenet"`` or a path) into ``net``, all of it or nothing.
+def load_weights(
+    net: nn.Module,
+    source: str,
+    name: str,
+    imagenet: str | None = None,
+    stages: nn.Module | None = None,
+) -> None:
+    """Loads ``source`` (one of ``NAMED`` or a path) into ``net``, all of it or nothing.
 
-    The classifier may lack or be there; every other key must match in name and shape.
+    The classifier may lack or be there; every other key must match in name and shape. stages:
+    ``net`` cut into a ``Backbone``, for a file that has this names: that of a run of the baseline.
     """
-    state = _imagenet(name, imagenet) if source == "imagenet" else read_weights(Path(source))
+    if source == "imagenet":
+        state = _imagenet(name, imagenet)
+    else:
+        state = read_weights(start_file(name) if source == "start" else Path(source))
+    prefix = "backbone."
+    trained = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    if stages is not None and trained:
+        net, state = stages, trained
     own = net.state_dict()
     given = {k: v for k, v in state.items() if not k.startswith(HEADS)}
     needed = {k: v for k, v in own.items() if not k.startswith(HEADS)}

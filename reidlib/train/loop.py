@@ -36,17 +36,39 @@ from reidlib.train.recipe import Recipe, lr_at
 from reidlib.train.store import Run, prepare
 
 
-def build_model(recipe: Recipe, num_ids: int) -> models.ReIDModel:
-    """The recipe's model with its initial weights, which depend on its seed alone."""
+def build_model(
+    recipe: Recipe, num_ids: int, weights: str | Path | None = None
+) -> models.ReIDModel:
+    """The recipe's model with its initial weights, which depend on its seed alone.
+
+    weights: in place of the recipe's.
+    """
     torch.manual_seed(recipe.seed)
     return models.build(
         recipe.model,
         num_ids,
         backbone=recipe.backbone,
-        weights=recipe.weights,
+        weights=str(weights) if weights else recipe.weights,
         size=recipe.size,
         **recipe.options,
     )
+
+
+def started_model(run: Run) -> models.ReIDModel:
+    """A run's model as its first step finds it: what its ``start`` names is taken over, in order.
+
+    A backbone begins as that of the last run of the baseline among them, if there is one.
+    """
+    recipe, dataset = run.recipe, run.recipe.load_dataset()
+    folders = [Run.of(earlier, run.path.parent).path for earlier in recipe.start]
+    starts = [(r, p / "weights.safetensors") for r, p in zip(recipe.start, folders, strict=True)]
+    baselines = [file for earlier, file in starts if earlier.model == "baseline"]
+    model = build_model(recipe, dataset.num_ids, baselines[-1] if baselines else None)
+    model.check_start([earlier.model for earlier in recipe.start])
+    for earlier, file in starts:
+        same_people = earlier.load_dataset().fingerprint == dataset.fingerprint
+        model.load_start(load_file(file), earlier.model, same_people)
+    return model
 
 
 def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
@@ -169,11 +191,7 @@ def _train(
     bank = ImageBank.from_split(dataset.train, recipe.size, device, tier=tier)
     batches = build_batches(recipe, bank)
     sampler, batch_size = batches.sampler, recipe.ids_per_batch * recipe.images_per_id
-    model = build_model(recipe, dataset.num_ids)
-    model.check_start([earlier.model for earlier in recipe.start])
-    for earlier in recipe.start:
-        state = load_file(Run.of(earlier, run.path.parent).path / "weights.safetensors")
-        model.load_start(state, earlier.model)
+    model = started_model(run)
     model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     with_global_batch_norm(model, device)
     optimizer = build_optimizer(recipe, model)

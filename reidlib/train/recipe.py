@@ -16,6 +16,7 @@ from typing import Any, Literal
 from reidlib import models
 from reidlib.data import Dataset, load
 from reidlib.errors import ReidError, nearest
+from reidlib.models.weights import start_file
 from reidlib.system.types import check_type, frozen, hints_of
 
 # Raise it when the same recipe would learn something else than before: another default value,
@@ -32,7 +33,7 @@ class Recipe:
     dataset: str = "synthetic"
     data_options: Mapping[str, Any] = field(default_factory=dict)  # of its loader
     backbone: str = "resnet50"
-    weights: str | None = None  # None, "imagenet" or a file
+    weights: str | None = None  # None, "imagenet", "start" or a file
     size: tuple[int, int] = (256, 128)  # (H, W) in pixels
     ids_per_batch: int = 16  # P
     images_per_id: int = 4  # K
@@ -164,8 +165,12 @@ class Recipe:
         }
         if self.start:
             content["start"] = [recipe.fingerprint() for recipe in self.start]
+            data = [recipe.load_dataset().fingerprint for recipe in self.start]
+            if any(other != content["data"] for other in data):
+                content["classifier"] = "own"  # such runs took over other people's, once
         if self.weights and self.weights != "imagenet":
-            content["weights"] = _file_hash(self.weights)
+            own_file = str(start_file(self.backbone)) if self.weights == "start" else self.weights
+            content["weights"] = _file_hash(own_file)
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -21,15 +21,16 @@ from typing import Any
 
 import pandas as pd
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from reidlib import models
 from reidlib.data import Dataset
 from reidlib.errors import ReidError, nearest
 from reidlib.evaluate.retrieval import Metrics, evaluate
 from reidlib.models import ReIDModel
+from reidlib.models.backbone import torchvision_state
 from reidlib.system.devices import pick_device
-from reidlib.system.files import atomic_write, runs_dir
+from reidlib.system.files import atomic_path, atomic_write, runs_dir
 from reidlib.system.lock import claim, lock_file
 from reidlib.system.types import options_of
 from reidlib.train.recipe import Recipe
@@ -176,6 +177,26 @@ def _what(dataset: Dataset, options: dict[str, Any]) -> dict[str, Any]:
         "protocol": options.get("protocol") or dataset.protocol,
         "evaluation": EVALUATION,
     }
+
+
+def export_start(run: Run, path: str | Path) -> Path:
+    """Writes the backbone of a finished run of the baseline as start weights: half precision,
+    torchvision's names, safetensors. What ``weights`` of another recipe may name.
+
+    Raises ReidError for another model, and for a weight that half precision cannot hold.
+    """
+    if run.recipe.model != "baseline":
+        raise ReidError(
+            f"{run.path.name} is no run of the baseline, whose backbone others may start from"
+        )
+    backbone = run.load_model().get_submodule("backbone")
+    found = torchvision_state(run.recipe.backbone, backbone.state_dict())
+    half = {k: v.half() if v.is_floating_point() else v for k, v in found.items()}
+    if not all(bool(value.isfinite().all()) for value in half.values()):
+        raise ReidError(f"a weight of {run.path.name} is too large for half precision")
+    with atomic_path(Path(path)) as part:
+        save_file({k: v.contiguous() for k, v in half.items()}, part)
+    return Path(path)
 
 
 def write_recipe(run: Run) -> None:

@@ -105,6 +105,13 @@ def _runs_show(given: argparse.Namespace) -> int:
     return 0
 
 
+def _runs_export(given: argparse.Namespace) -> int:
+    from reidlib.train import store as runs
+
+    print(runs.export_start(runs.find(given.run), given.file))
+    return 0
+
+
 def _runs_remove(given: argparse.Namespace) -> int:
     from reidlib.train import store as runs
 
@@ -203,12 +210,16 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(command=_data_check)
 
     runs = verbs.add_parser("runs", help="look at stored runs").add_subparsers(
-        required=True, metavar="list|show|remove"
+        required=True, metavar="list|show|export|remove"
     )
     runs.add_parser("list", help="all of them").set_defaults(command=_runs_list)
     show = runs.add_parser("show", help="one of them: folder, metrics, last steps")
     show.add_argument("run", help="the beginning of its fingerprint")
     show.set_defaults(command=_runs_show)
+    export = runs.add_parser("export", help="write a baseline's backbone as start weights")
+    export.add_argument("run", help="the beginning of its fingerprint")
+    export.add_argument("file", help="such as reidlib/models/starts/tiny.safetensors")
+    export.set_defaults(command=_runs_export)
     remove = runs.add_parser("remove", help="delete some")
     remove.add_argument("run", nargs="+", help="the beginning of a fingerprint")
     remove.set_defaults(command=_runs_remove)

@@ -17,6 +17,7 @@ import yaml
 
 from reidlib.data import EMBEDDED, LOADERS
 from reidlib.errors import ReidError, nearest
+from reidlib.models.weights import NAMED
 from reidlib.system.files import root
 from reidlib.system.types import check_type, frozen, hints_of
 
@@ -37,7 +38,7 @@ class Profile:
     folder: str = ""  # below reports/ and figures/; default: the profile's name
     data_options: dict[str, Any] = field(default_factory=dict)  # options of the dataset's loader
     backbone: str | None = None  # None: the recipe's own
-    weights: str | None = None  # None: random, "imagenet", or a file
+    weights: str | None = None  # None: random, "imagenet", "start", or a file
     size: tuple[int, int] | None = None  # height, width in pixels; None: the recipe's own
     length: float = 1.0  # factor on a recipe's epochs, warm-up and milestones
     steps: int | None = None  # fixes the number of steps; the schedule keeps its shape
@@ -155,7 +156,7 @@ def _built(name: str, values: dict[str, Any], file: str) -> Profile:
     for key in ("title", "dataset", "seeds"):
         if key not in values:
             raise ReidError(f"{file} has no {key}: add a line {key}: {_RANGES[key][1]}")
-    if values.get("weights") not in (None, "imagenet"):
+    if values.get("weights") not in (None, *NAMED):
         values["weights"] = str(root() / values["weights"])  # relative to the checkout
     profile = Profile(name=name, **{"folder": name, **values})
     if profile.steps is not None and profile.length != 1:

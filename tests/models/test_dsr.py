@@ -100,7 +100,7 @@ def test_it_is_the_baseline_trained_once():
     assert dsr.but(beta=0.1, coding="sparse").training() == dsr.training()
     model = build()
     base = models.build("baseline", 4, backbone="tiny", size=SIZE)
-    model.load_start(base.state_dict(), "baseline")
+    model.load_start(base.state_dict(), "baseline", True)
     assert all(torch.equal(v, base.state_dict()[k]) for k, v in model.state_dict().items())
     with pytest.raises(ReidError, match="takes nothing over"):
-        model.load_start({}, "mgn")
+        model.load_start({}, "mgn", True)

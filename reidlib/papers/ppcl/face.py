@@ -106,14 +106,12 @@ class VGGFace(ReIDModel):
     def test_options(cls, options: Mapping[str, Any]) -> set[str]:
         return {"metric"}
 
-    def load_start(self, state: Mapping[str, Tensor], model: str) -> None:
+    def load_start(self, state: Mapping[str, Tensor], model: str, same_people: bool) -> None:
         """All of a run of the same model, but a classifier of other people."""
         if model != "vggface":
-            raise ReidError(f"vggface takes nothing over from a run of {model}")
-        own = self.state_dict()
-        same = state["classifier.weight"].shape == own["classifier.weight"].shape
-        kept = {} if same else {k: v for k, v in own.items() if k.startswith("classifier.")}
-        self.load_state_dict({**state, **kept})
+            return super().load_start(state, model, same_people)
+        own = {k: v for k, v in self.state_dict().items() if k.startswith("classifier.")}
+        self.load_state_dict({**state, **({} if same_people else own)})
 
     def encode(self, images: Tensor) -> Encoding:
         return {"feature": self.descriptor(self.backbone(images))}

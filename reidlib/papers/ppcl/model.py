@@ -125,10 +125,10 @@ class PPCL(ReIDModel):
             self.rectifier.eval()
         return self
 
-    def load_start(self, state: Mapping[str, Tensor], model: str) -> None:
+    def load_start(self, state: Mapping[str, Tensor], model: str, same_people: bool) -> None:
         """Of a run of GLRec the rectifier, of one of the baseline the ReID network."""
         if model != "glrec":
-            return self.reid.load_start(state, model)
+            return self.reid.load_start(state, model, same_people)
         if self.rectifier is not None:
             self.rectifier.load_state_dict(dict(state))
 

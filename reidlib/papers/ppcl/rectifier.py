@@ -6,6 +6,8 @@ trained one over (``Recipe.start``).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -68,8 +70,15 @@ class GLRec(ReIDModel):
         network = "tiny" if backbone in ("tiny", "vgg_tiny") else "resnet18"
         own = weights if weights == "imagenet" or network == backbone else None
         self.backbone = build_backbone(network, own, last_stride=2)
+        self.same_backbone = network == backbone
         self.fc = init_classifier(nn.Linear(self.backbone.out_channels, 5))
         self.fc.bias.data.copy_(torch.tensor([1.0, 1, 0, 0, -1]))
+
+    def load_start(self, state: Mapping[str, Tensor], model: str, same_people: bool) -> None:
+        if model == "baseline" and not self.same_backbone:
+            raise ReidError("glrec: its ResNet-18 takes nothing over from a baseline of another "
+                            "backbone: leave out its start, or use resnet18")  # fmt: skip
+        super().load_start(state, model, same_people)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Images [N, 3, H, W] to t [N, 4] and the gate's logit [N]; above 0 is partial."""

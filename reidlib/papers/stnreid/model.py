@@ -85,10 +85,10 @@ class STNReID(ReIDModel):
             self.localization.eval()
         return self
 
-    def load_start(self, state: Mapping[str, Tensor], model: str) -> None:
+    def load_start(self, state: Mapping[str, Tensor], model: str, same_people: bool) -> None:
         """Of a run of STNReID the STN, of one of the baseline the ReID module."""
         if model != "stnreid":
-            return self.reid.load_start(state, model)
+            return self.reid.load_start(state, model, same_people)
         stn = {k: v for k, v in state.items() if k.startswith("localization.")}
         self.load_state_dict({**self.state_dict(), **stn})
 

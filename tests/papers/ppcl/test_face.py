@@ -107,14 +107,14 @@ def test_it_learns_a_batch_by_heart(batch):
 
 
 def test_a_run_of_other_people_is_taken_over_but_for_the_classifier():
-    other = models.build("vggface", 7, backbone="vgg_tiny", size=SIZE, width=32)
+    other = models.build("vggface", 4, backbone="vgg_tiny", size=SIZE, width=32)
     model = build()
     own = model.classifier.weight.clone()
-    model.load_start(other.state_dict(), "vggface")
+    model.load_start(other.state_dict(), "vggface", False)
     assert torch.equal(model.descriptor.longer.weight, other.descriptor.longer.weight)
     assert torch.equal(model.classifier.weight, own)
     with pytest.raises(ReidError, match="takes nothing over from a run of vcn"):
-        model.load_start({}, "vcn")
+        model.load_start({}, "vcn", True)
 
 
 def test_bad_values():

@@ -251,15 +251,15 @@ def test_what_is_taken_over():
     nn.init.normal_(rectifier.fc.weight)
     base = models.build("baseline", 4, backbone="tiny", size=SIZE, neck=False)
     model = build()
-    model.load_start(rectifier.state_dict(), "glrec")
-    model.load_start(base.state_dict(), "baseline")
+    model.load_start(rectifier.state_dict(), "glrec", True)
+    model.load_start(base.state_dict(), "baseline", True)
     own = model.state_dict()
     for part, other in (("rectifier", rectifier), ("reid", base)):
         for key, value in other.state_dict().items():
             assert torch.equal(own[f"{part}.{key}"], value)
-    build(rectify="resize").load_start(rectifier.state_dict(), "glrec")  # has no use for it
+    build(rectify="resize").load_start(rectifier.state_dict(), "glrec", True)  # has no use for it
     with pytest.raises(ReidError, match="takes nothing over from a run of rmgl"):
-        model.load_start({}, "rmgl")
+        model.load_start({}, "rmgl", True)
 
 
 @pytest.mark.parametrize(

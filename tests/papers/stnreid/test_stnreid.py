@@ -228,19 +228,19 @@ def test_what_is_taken_over(batch):
     base = models.build("baseline", 4, backbone="tiny", size=SIZE)
     stage1, stage2 = moved(build()), build(frozen_stn=True)
     for state, name in ((base.state_dict(), "baseline"), (stage1.state_dict(), "stnreid")):
-        stage2.load_start(state, name)
+        stage2.load_start(state, name, True)
     own = stage2.state_dict()
     for key, value in stage1.localization.state_dict().items():
         assert torch.equal(own[f"localization.{key}"], value)
     for key, value in base.state_dict().items():
         assert torch.equal(own[f"reid.{key}"], value)
-    other = models.build("baseline", 9, backbone="tiny", size=SIZE)
+    other = models.build("baseline", 4, backbone="tiny", size=SIZE)
     before = own["reid.classifier.weight"].clone()
-    stage2.load_start(other.state_dict(), "baseline")
+    stage2.load_start(other.state_dict(), "baseline", False)
     assert torch.equal(stage2.reid.classifier.weight, before), "other people's classifier stays out"
     assert torch.equal(stage2.reid.backbone.stem.conv1.weight, other.backbone.stem.conv1.weight)
     with pytest.raises(ReidError, match="takes nothing over from a run of rmgl"):
-        stage2.load_start({}, "rmgl")
+        stage2.load_start({}, "rmgl", True)
 
 
 def test_the_papers_settings():

@@ -27,14 +27,20 @@ STD = (0.229, 0.224, 0.225)
 
 
 def choose_tier(num_bytes: int, device: torch.device) -> Tier:
-    """The fastest tier that holds ``num_bytes``: half of the free accelerator memory, half of the
-    machine's memory, else a file."""
-    if device.type == "cuda" and num_bytes < torch.cuda.mem_get_info(device)[0] / 2:
-        return "device"
+    """The fastest tier that ``num_bytes`` fit into, by half of what there is of any memory.
+
+    On an accelerator that is what is free or in torch's own cache. The machine's memory holds the
+    images while they are decoded, and page-locked ones a second time, as they are copied there.
+    """
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if num_bytes < memory / 2:
-        return "pinned" if device.type == "cuda" else "device"
-    return "mmap"
+    if num_bytes >= memory / 2:
+        return "mmap"
+    if device.type != "cuda":
+        return "device"
+    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    if num_bytes < (torch.cuda.mem_get_info(device)[0] + cached) / 2:
+        return "device"
+    return "pinned" if 2 * num_bytes < memory / 2 else "mmap"
 
 
 class ImageBank:

@@ -164,21 +164,42 @@ def test_an_unknown_tier(split):
         ImageBank.from_split(split, SIZE, tier="mmapp")
 
 
-def test_the_tier_is_chosen_by_size(monkeypatch, split):
-    pages = {"SC_PHYS_PAGES": 1000, "SC_PAGE_SIZE": 10}  # a machine of 10,000 bytes
-    monkeypatch.setattr(os, "sysconf", pages.__getitem__)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2000, 4000))
-    cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    assert [choose_tier(n, cpu) for n in (999, 4999, 5000)] == ["device", "device", "mmap"]
-    assert [choose_tier(n, cuda) for n in (999, 1000, 4999, 5000)] == [
-        "device",
-        "pinned",
-        "pinned",
-        "mmap",
-    ]
+@pytest.fixture
+def memory(monkeypatch):
+    """Sets the bytes of the machine, and of its accelerator: free, reserved by torch, allocated."""
+
+    def sizes(host: int, free: int = 0, reserved: int = 0, allocated: int = 0) -> None:
+        pages = {"SC_PHYS_PAGES": host // 10, "SC_PAGE_SIZE": 10}
+        monkeypatch.setattr(os, "sysconf", pages.__getitem__)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**9))
+        monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: reserved)
+        monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: allocated)
+
+    return sizes
+
+
+def tiers(device: str, *num_bytes: int) -> list[str]:
+    return [choose_tier(n, torch.device(device)) for n in num_bytes]
+
+
+def test_the_tier_is_chosen_by_size(memory, split):
+    memory(10_000, free=2000)
+    assert tiers("cpu", 999, 4999, 5000) == ["device", "device", "mmap"]
+    # page-locked images are in memory twice while they are copied there
+    assert tiers("cuda", 999, 1000, 2499, 2500) == ["device", "pinned", "pinned", "mmap"]
     # 12 images of 480 bytes
     assert ImageBank.from_split(split, SIZE).tier == "mmap"
     assert ImageBank.from_split(split.head(10), SIZE).tier == "device"
+
+
+def test_what_the_accelerator_holds_the_machine_decodes_first(memory):
+    memory(10_000, free=1_000_000)
+    assert tiers("cuda", 4999, 5000) == ["device", "mmap"]
+
+
+def test_torchs_own_cache_is_free(memory):
+    memory(100_000, free=2000, reserved=8000, allocated=2000)
+    assert tiers("cuda", 3999, 4000) == ["device", "pinned"]
 
 
 def bank_files() -> list:

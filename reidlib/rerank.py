@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reidlib.errors import ReidError
-from reidlib.evaluate.sparse import Rows, mean_of_rows, sum_of_minima
 from reidlib.system.compute import full_precision
+from reidlib.system.sparse import Rows, mean_of_rows, sum_of_minima
 
 BLOCK = 2**24  # distances held at once: 64 MB of float32
 ROWS, PAIRS = 256, 1024  # images, and pairs of features, handled at once: what fits a cache

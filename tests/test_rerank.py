@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from reidlib import rerank
 from reidlib.errors import ReidError
-from reidlib.evaluate import sparse
 from reidlib.rerank import average_query_expansion, k_reciprocal
+from reidlib.system import sparse
 
 
 def dense(query, gallery, k1, k2, lambda_):

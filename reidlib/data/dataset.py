@@ -97,6 +97,11 @@ def boxes(split: pd.DataFrame, column: str) -> Tensor:
     return found
 
 
+def fingerprint_text(text: str) -> str:
+    """A hash of a text, as datasets, folders of the cache and their likes are named by."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def fingerprint_files(name: str, tables: Sequence[pd.DataFrame], root: Path) -> str:
     """A hash over relative path, size in bytes, pid and cam of every image, in order."""
     digest = hashlib.sha256(name.encode())

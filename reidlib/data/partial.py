@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from reidlib.data.augment import SIDES, Side, keep_boxes
-from reidlib.data.dataset import Dataset
+from reidlib.data.dataset import Dataset, fingerprint_text
 from reidlib.errors import ReidError
 
 Box = tuple[float, float, float, float]
@@ -59,8 +58,7 @@ def make_partial(
     tables = {name: cut(getattr(dataset, name), salts[name]) for name in roles}
     text = f"{dataset.fingerprint}|partial|{low!r}|{high!r}|{role}|{side}|{seed}"
     name = f"{dataset.name} (partial {role} {low:.0%}-{high:.0%})"
-    fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return dataset.but(name=name, fingerprint=fingerprint, **tables)
+    return dataset.but(name=name, fingerprint=fingerprint_text(text), **tables)
 
 
 def first_people(dataset: Dataset, n: int | None, *, distractors: bool = False) -> Dataset:

@@ -115,13 +115,11 @@ def test_damaged_files_of_any_kind_are_reported_up_to_a_limit(tmp_path):
         paths.append(str(path))
     whole = tmp_path / "whole.png"
     Image.fromarray(good).save(whole)
-    found = check.broken_files([str(whole), *paths], limit=1000)
+    found, sizes = check.scan([str(whole), *paths])
     assert len(found) > 40
     assert not any("whole.png" in line for line in found)
-    assert len(check.broken_files(paths, limit=3)) == 3
-    assert check.broken_files([str(tmp_path / "gone.png")])[0].startswith(
-        str(tmp_path / "gone.png")
-    )
+    assert len(found) + len(sizes) == len(paths) + 1
+    assert check.scan([str(tmp_path / "gone.png")])[0][0].startswith(str(tmp_path / "gone.png"))
 
 
 def test_an_unknown_dataset_is_one_sentence_and_exit_code_2(capsys):

@@ -17,8 +17,8 @@ from PIL import Image
 
 import reidlib.data
 from reidlib.data import Dataset
+from reidlib.data.drawn import cache as drawn_cache
 from reidlib.data.drawn import synthetic
-from reidlib.data.drawn.people import store
 from reidlib.data.drawn.people.figure import figure
 from reidlib.data.drawn.people.palette import BAG, PALETTE
 from reidlib.data.drawn.people.pose import Gait, View
@@ -89,7 +89,7 @@ def test_checksum(small: Dataset) -> None:
 
 
 def test_cache(small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "draw", lambda *_: pytest.fail("drawn again"))
+    monkeypatch.setattr(drawn_cache, "write", lambda *_: pytest.fail("drawn again"))
     again = load(**SMALL)
     assert again.fingerprint == small.fingerprint
     for split, table in small.splits.items():
@@ -119,8 +119,8 @@ def test_damaged_cache_is_drawn_again(small: Dataset, harm: str) -> None:
 def test_a_set_that_another_process_drew_meanwhile_stays(
     small: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, seen = store.read, iter([None])  # at the first look it was not there yet
-    monkeypatch.setattr(store, "read", lambda folder: next(seen, read(folder)))
+    read, seen = drawn_cache.read, iter([None])  # at the first look it was not there yet
+    monkeypatch.setattr(drawn_cache, "read", lambda *where: next(seen, read(*where)))
     before = Path(small.query.path[0]).stat().st_mtime_ns
     assert load(**SMALL).fingerprint == small.fingerprint
     assert Path(small.query.path[0]).stat().st_mtime_ns == before

@@ -17,9 +17,10 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
+from reidlib.data.dataset import SPLITS, Dataset, fingerprint_text
 from reidlib.errors import ReidError
-from reidlib.system.files import atomic_folder, atomic_write
-from reidlib.system.types import check_type
+from reidlib.system.files import atomic_folder, atomic_write, cache_dir
+from reidlib.system.types import check_type, hints_of
 
 CORNERS = ("x0", "y0", "x1", "y1")
 Box = tuple[float, float, float, float]
@@ -33,11 +34,7 @@ def corners(name: str, box: Box) -> dict[str, float]:
 
 
 def write(
-    folder: Path,
-    pictures: Iterable[Picture],
-    options: dict[str, Any],
-    below: Sequence[str],
-    what: str,
+    folder: Path, pictures: Iterable[Picture], options: dict[str, Any], below: Sequence[str]
 ) -> None:
     """Writes pictures, truth.csv and manifest.json; the folder appears when it is whole.
 
@@ -47,7 +44,7 @@ def write(
     with atomic_folder(folder) as part:
         for name in below:
             (part / name).mkdir()
-        for image, row in tqdm(pictures, desc=f"drawing {what}", unit="image", leave=False):
+        for image, row in tqdm(pictures, desc="drawing", unit="image", leave=False):
             pixels.update(image.tobytes())
             file = part / row["path"]
             Image.fromarray(image).save(file, compress_level=3)
@@ -87,31 +84,51 @@ def read(folder: Path, boxes: Sequence[str]) -> Found | None:
     return table.drop(columns="sha256"), manifest["pixels"]
 
 
-def cached(
-    folder: Path, read: Callable[[Path], Found | None], draw: Callable[[Path], None]
-) -> Found:
-    """What lies in ``folder``, drawn first if it is not there or is damaged."""
-    found = read(folder)
+def dataset(
+    name: str,
+    kind: str,
+    options: dict[str, Any],
+    below: Sequence[str],
+    boxes: Sequence[str],
+    pictures: Callable[[], Iterable[Picture]],
+    more: str = "",
+) -> Dataset:
+    """The dataset of ``pictures``, drawn if it is not in the cache or is damaged there.
+
+    options: what decides the pictures; they and ``kind`` name the folder in the cache. below,
+    boxes: see ``write`` and ``read``. more: what else the fingerprint depends on.
+    """
+    text = json.dumps(options, sort_keys=True)
+    folder = cache_dir() / kind / fingerprint_text(text)
+    found = read(folder, boxes)
     if found is None:
-        if folder.exists() and read(folder) is None:  # not just drawn by another process
+        if folder.exists() and read(folder, boxes) is None:  # not just drawn by another process
             shutil.rmtree(folder)  # cut off or damaged
-        draw(folder)
-        found = read(folder)
+        write(folder, pictures(), options, below)
+        found = read(folder, boxes)
     if found is None:
         raise ReidError(f"{folder} cannot be read back after drawing: is the disk full or failing?")
-    return found
+    table, pixels = found
+    train, query, gallery = (
+        table[table["split"] == split].drop(columns="split").reset_index(drop=True)
+        for split in SPLITS
+    )
+    fingerprint = fingerprint_text(f"{name}|{text}|{pixels}{more}")
+    return Dataset(name, train, query, gallery, fingerprint, embedded=True)
 
 
 def checked(
-    options: dict[str, Any],
-    hints: Mapping[str, Any],
+    load: Callable[..., Any],
+    given: Mapping[str, Any],
     limits: Mapping[str, tuple[float, float]],
     name: str,
 ) -> dict[str, Any]:
-    """``options`` in their types, within ``limits``; ReidError, with the dataset's name, if not."""
-    for key, value in options.items():
-        value = options[key] = check_type(value, hints[key], f"{name}: {key}")
-        low, high = limits.get(key, (value, value))
-        if key in limits and not low <= value <= high:
-            raise ReidError(f"{name}: {key} is {value}, not between {low} and {high}")
+    """The options ``given`` to ``load`` in their types, within ``limits``; ReidError, with the
+    dataset's name, if they are not."""
+    hints = hints_of(load)
+    options = {k: check_type(v, hints[k], f"{name}: {k}") for k, v in given.items() if k != "root"}
+    for key in (key for key in limits if key in options):
+        low, high = limits[key]
+        if not low <= options[key] <= high:
+            raise ReidError(f"{name}: {key} is {options[key]}, not between {low} and {high}")
     return options

@@ -7,9 +7,8 @@ Three identities share each outfit and differ in small things only (``data/drawn
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,14 +16,11 @@ import numpy as np
 
 from reidlib.data.dataset import SPLITS, Dataset
 from reidlib.data.drawn import cache as drawn
-from reidlib.data.drawn.people import store
 from reidlib.data.drawn.people.figure import PARTS
 from reidlib.data.drawn.people.palette import DOMAINS
-from reidlib.data.drawn.people.picture import NOMINAL, Shot, picture
-from reidlib.data.drawn.people.store import ATTRIBUTES, BOXES, Entry
+from reidlib.data.drawn.people.picture import NOMINAL, Shot, Truth, picture
+from reidlib.data.drawn.people.wardrobe import Person
 from reidlib.errors import ReidError
-from reidlib.system.files import cache_dir
-from reidlib.system.types import hints_of
 
 __all__ = ["ATTRIBUTES", "BOXES", "DRAWING", "NOMINAL", "PARTS", "Shot", "load", "picture"]
 
@@ -42,6 +38,29 @@ _LIMITS = {
     "junk": (0, 4000),
     "frames": (2, 64),
 }
+BOXES = ("body", *PARTS)  # columns of (x0, y0, x1, y1) in [-1, 1] of the image
+_HIDDEN = ("inner_colour", "skin", "stout", "shoulders", "legs", "fit", "tint")
+ATTRIBUTES = ("side", *(f.name for f in fields(Person) if f.name not in _HIDDEN))
+FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A picture to draw and where it belongs. number: of the file's name, unique for a pid and
+    camera; tracklet: None where there are no walks."""
+
+    split: str
+    pid: int
+    shot: Shot
+    number: int
+    tracklet: int | None = None
+
+    @property
+    def path(self) -> str:
+        """As Market-1501 names its files, below the dataset's folder."""
+        who = "-1" if self.pid < 0 else f"{self.pid:04d}"
+        name = f"{who}_c{self.shot.cam + 1}s1_{self.number:06d}_00.png"
+        return f"{FOLDERS[self.split]}/{name}"
 
 
 def load(
@@ -80,26 +99,19 @@ def load(
     ATTRIBUTES. Boxes may exceed [-1, 1] where the person is cut off.
     Raises ReidError for a value out of range.
     """
-    options = {key: value for key, value in locals().items() if key != "root"}
-    options = _checked(options)
-    if not options["test_only"]:
+    options = _checked(locals())
+    if not test_only:
         del options["test_only"]  # as before there was this option: fingerprints stay
-    text = json.dumps({"drawing": DRAWING, **options}, sort_keys=True)
-    folder = cache_dir() / "synthetic" / hashlib.sha256(text.encode()).hexdigest()[:16]
     name = "synthetic" if domain == "a" else f"synthetic-{domain}"
-    table, pixels = drawn.cached(
-        folder, store.read, lambda folder: store.draw(folder, _plan(options), options)
-    )
-    fingerprint = hashlib.sha256(f"{name}|{text}|{pixels}".encode()).hexdigest()[:16]
-    train, query, gallery = (
-        table[table["split"] == split].drop(columns="split").reset_index(drop=True)
-        for split in SPLITS
-    )
-    return Dataset(name, train, query, gallery, fingerprint, embedded=True)
+    drawing, folders = {"drawing": DRAWING, **options}, list(FOLDERS.values())
+    return drawn.dataset(
+        name, "synthetic", drawing, folders, BOXES,
+        lambda: (_draw(entry, options) for entry in _plan(options)),
+    )  # fmt: skip
 
 
-def _checked(options: dict[str, Any]) -> dict[str, Any]:
-    drawn.checked(options, hints_of(load), _LIMITS, "synthetic")
+def _checked(given: dict[str, Any]) -> dict[str, Any]:
+    options = drawn.checked(load, given, _LIMITS, "synthetic")
     height, width = options["size"]
     if height != 2 * width or not 32 <= height <= 512:
         raise ReidError(
@@ -136,3 +148,25 @@ def _plan(options: dict[str, Any]) -> list[Entry]:
         who = train_ids + int(rng.integers(test_ids))
         add("gallery", -1, who, int(rng.integers(cameras)), 1000 + i)
     return sorted(plan, key=lambda entry: SPLITS.index(entry.split))
+
+
+def _draw(entry: Entry, options: dict[str, Any]) -> drawn.Picture:
+    """One picture and its row of the table."""
+    how = {"size": options["size"], "error": options["detector_error"]}
+    image, truth = picture(options["seed"], options["domain"], entry.shot, **how)
+    row = {"split": entry.split, "path": entry.path, "pid": entry.pid, "cam": entry.shot.cam + 1}
+    if entry.tracklet is not None:
+        row |= {"tracklet": entry.tracklet, "frame": entry.shot.frame}
+    return image, {**row, **_row(truth)}
+
+
+def _row(truth: Truth) -> dict[str, Any]:
+    row: dict[str, Any] = {"side": truth.side}
+    for name in ATTRIBUTES[1:]:
+        row[name] = getattr(truth.person, name)
+    for thing in ("hat", "bag", "logo"):
+        if row[thing] == "none":
+            row[f"{thing}_colour"] = "none"
+    for name, box in (("body", truth.body), *truth.parts.items()):
+        row |= drawn.corners(name, box)
+    return row

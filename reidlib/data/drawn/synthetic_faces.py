@@ -8,8 +8,6 @@ image an identity; no camera filter.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -24,15 +22,12 @@ from reidlib.data.drawn.faces.traits import Face
 from reidlib.data.sets.faces import random_boxes
 from reidlib.data.sets.partial import PARTIAL_CAM, WHOLE_CAM
 from reidlib.errors import ReidError
-from reidlib.system.files import cache_dir
-from reidlib.system.types import hints_of
 
 __all__ = ["ATTRIBUTES", "BOXES", "DRAWING", "PARTS", "load", "portrait"]
 
 # Raise it with every change of a pixel or a truth: caches and fingerprints depend on it.
 DRAWING = 1
 ATTRIBUTES = tuple(f.name for f in fields(Face) if f.name != "tint")
-FOLDERS = SPLITS
 _LIMITS = {
     "train_ids": (1, 4000),
     "test_ids": (2, 4000),
@@ -65,34 +60,29 @@ def load(
     Further columns: BOXES (``portrait.Truth``; of the whole picture, whatever ``box`` keeps) and
     ATTRIBUTES (of ``traits.Face``). Raises ReidError for a value out of range.
     """
-    options = {key: value for key, value in locals().items() if key != "root"}
-    options = _checked(options)
+    options = _checked(locals())
     drawing = {key: options[key] for key in ("train_ids", "test_ids", "images", "size", "seed")}
-    if options["test_only"]:
+    if test_only:
         drawing["test_only"] = True
-    text = json.dumps({"drawing": DRAWING, **drawing}, sort_keys=True)
-    folder = cache_dir() / "synthetic-faces" / hashlib.sha256(text.encode()).hexdigest()[:16]
-    table, pixels = drawn.cached(
-        folder,
-        lambda folder: drawn.read(folder, BOXES),
-        lambda folder: drawn.write(folder, _pictures(drawing), drawing, FOLDERS, "faces"),
+    low, high = options["area"]
+    found = drawn.dataset(
+        "synthetic-faces",
+        "synthetic-faces",
+        {"drawing": DRAWING, **drawing},
+        SPLITS,
+        BOXES,
+        lambda: _pictures(drawing),
+        f"|{low!r}|{high!r}" if cropped else "",
     )
-    train, query, gallery = (
-        table[table["split"] == split].drop(columns="split").reset_index(drop=True)
-        for split in SPLITS
-    )
-    text = f"synthetic-faces|{text}|{pixels}"
-    if options["cropped"]:
-        low, high = options["area"]
-        boxes = random_boxes(len(query), (low, high), seed)
-        query = query.assign(box=pd.Series(boxes, index=query.index, dtype=object))
-        text += f"|{low!r}|{high!r}"
-    fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return Dataset("synthetic-faces", train, query, gallery, fingerprint, "partial", embedded=True)
+    if not cropped:
+        return found.but(protocol="partial")
+    boxes = random_boxes(len(found.query), (low, high), seed)
+    column = pd.Series(boxes, index=found.query.index, dtype=object)
+    return found.but(protocol="partial", query=found.query.assign(box=column))
 
 
-def _checked(options: dict[str, Any]) -> dict[str, Any]:
-    drawn.checked(options, hints_of(load), _LIMITS, "synthetic-faces")
+def _checked(given: dict[str, Any]) -> dict[str, Any]:
+    options = drawn.checked(load, given, _LIMITS, "synthetic-faces")
     height, width = options["size"]
     if height != width or not 32 <= height <= 256:
         raise ReidError(

@@ -74,11 +74,6 @@ def scan(paths: Sequence[str]) -> tuple[list[str], np.ndarray]:
     return [line for line in seen if isinstance(line, str)], np.array(sizes).reshape(-1, 2)
 
 
-def broken_files(paths: Sequence[str], limit: int = 5) -> list[str]:
-    """The first ``limit`` files that do not decode, each with the decoder's reason."""
-    return scan(paths)[0][:limit]
-
-
 def overlap(dataset: Dataset) -> list[int]:
     """Identities that stand in training as well as in query or gallery."""
     test = set(dataset.query.pid) | set(dataset.gallery.pid)

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from reidlib.data.dataset import Dataset, warn_counts
+from reidlib.data.dataset import Dataset, fingerprint_text, warn_counts
 from reidlib.data.sets import layout
 from reidlib.data.sets.partial import PARTIAL_CAM, WHOLE_CAM, PartialSet
 from reidlib.errors import ReidError
@@ -158,21 +158,21 @@ class LFW(PartialSet):
                 f"{ids}: fetch the whole set or pass ids="
             )
         chosen = sorted(sorted(several, key=lambda name: (-len(everybody[name]), name))[:ids])
-        query, gallery = [], []
+        probes, gallery = [], []
         for pid, name in enumerate(chosen, 1):
             paths = everybody[name]
             digest = hashlib.sha256(f"LFW|{seed}|{name}".encode()).digest()
             kept = int.from_bytes(digest[:8], "big") % len(paths)
             gallery.append((paths[kept], pid, WHOLE_CAM))
             rest = paths[:kept] + paths[kept + 1 :]
-            query += [(path, pid, PARTIAL_CAM) for path in rest]
-        partial, whole = layout.table(query), layout.table(gallery)
+            probes += [(path, pid, PARTIAL_CAM) for path in rest]
+        partial, whole = layout.table(probes), layout.table(gallery)
         boxes = random_boxes(len(partial), area, seed)
         built = cls.build(folder, partial, whole)
         text = f"{built.fingerprint}|{area[0]!r}|{area[1]!r}|{seed}"
-        fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
         column = pd.Series(boxes, index=partial.index, dtype=object)
-        return built.but(query=partial.assign(box=column), fingerprint=fingerprint)
+        query = partial.assign(box=column)
+        return built.but(query=query, fingerprint=fingerprint_text(text))
 
     @classmethod
     def read_people(cls, folder: Path) -> dict[str, list[str]]:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from reidlib.evaluate import sparse
-from reidlib.evaluate.sparse import Rows, groups, mean_of_rows, sum_of_minima, unfold
+from reidlib.system import sparse
+from reidlib.system.sparse import Rows, groups, mean_of_rows, sum_of_minima, unfold
 
 
 def matrix(seed=0, number=23, share=0.2):

@@ -36,6 +36,12 @@ class ReIDModel(nn.Module):
         """
         return set()
 
+    @property
+    def identity_terms(self) -> Mapping[str, int]:
+        """Which entries of ``loss`` are identity losses, and how many classifiers each adds up (of
+        a mean: 1). So the logs of different models can be held against chance, ln(identities)."""
+        return {"id": 1}
+
     def load_start(self, state: Mapping[str, Tensor], model: str, same_people: bool) -> None:
         """Takes over, before training, what it needs of a finished run's weights.
 

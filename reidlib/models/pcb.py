@@ -52,6 +52,10 @@ class PCB(ReIDModel):
     def test_options(cls, options: Mapping[str, Any]) -> set[str]:
         return {"match"}
 
+    @property
+    def identity_terms(self) -> dict[str, int]:
+        return {"id": self.stripes}
+
     def pooled(self, images: Tensor) -> Tensor:
         """The mean of each stripe [N, stripes, C]."""
         maps = self.backbone(images)

@@ -13,6 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from reidlib import models
 from reidlib.data import Dataset, load
 from reidlib.errors import ReidError, nearest
@@ -179,6 +181,15 @@ def _recipes(given: Any) -> tuple[Any, ...]:
     """Recipes as ``start`` keeps them: one may stand alone, and each may be a mapping (of JSON)."""
     several = given if isinstance(given, tuple | list) else () if given is None else (given,)
     return tuple(Recipe(**one) if isinstance(one, Mapping) else one for one in several)
+
+
+def outline(recipe: Recipe, num_ids: int = 751, **changes: Any) -> models.ReIDModel:
+    """The recipe's model (with other settings) on the meta device: shapes, no weights."""
+    recipe = recipe.but(**changes)
+    with torch.device("meta"):
+        return models.build(
+            recipe.model, num_ids, backbone=recipe.backbone, size=recipe.size, **recipe.options
+        )
 
 
 @lru_cache(maxsize=8)

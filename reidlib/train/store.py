@@ -27,13 +27,14 @@ from reidlib import models
 from reidlib.data import Dataset
 from reidlib.errors import ReidError, nearest
 from reidlib.evaluate.retrieval import Metrics, evaluate
+from reidlib.evaluate.verdict import chance_share
 from reidlib.models import ReIDModel
 from reidlib.models.backbone import torchvision_state
 from reidlib.system.devices import pick_device
 from reidlib.system.files import atomic_path, atomic_write, runs_dir
 from reidlib.system.lock import claim, lock_file
 from reidlib.system.types import options_of
-from reidlib.train.recipe import Recipe
+from reidlib.train.recipe import Recipe, outline
 
 # Raise it when the same weights on the same data would be scored otherwise than before: stored
 # evaluations are then no longer found.
@@ -78,6 +79,12 @@ class Run:
     def history(self) -> pd.DataFrame:
         """One row an interval of steps: step, epoch, lr, loss and its parts, images_per_s."""
         return pd.read_csv(self.path / "history.csv")
+
+    @property
+    def chance_share(self) -> float | None:
+        """The last identity loss as a share of chance's (``verdict.chance_share``)."""
+        num_ids = self.recipe.load_dataset().num_ids
+        return chance_share(self.history, outline(self.recipe, num_ids).identity_terms, num_ids)
 
     def summary(self) -> pd.DataFrame:
         """How the run was made, one line a fact: steps, seconds, parameters, device, versions."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ from reidlib.data import Dataset, load
 from reidlib.errors import ReidError, nearest
 from reidlib.evaluate.compare import Comparison, compare, interval
 from reidlib.evaluate.metrics import Metrics
+from reidlib.evaluate.verdict import too_short
 from reidlib.system.files import atomic_write, root
 from reidlib.train.loop import fit
 from reidlib.train.recipe import Recipe, departures
@@ -181,7 +183,7 @@ class Report:
             return frame.style.set_caption(f"{title}: as printed, not measured here").hide()
         self.save(tidy, name)
         note = tables.departures_note(tidy)
-        caption = f"{title}, in percent" + (f"; {note}" if note else "")
+        caption = f"{title}, in percent; {tables.SIGNS_NOTE}" + (f"; {note}" if note else "")
         on = "; ".join(dict.fromkeys(tidy["measured_on"]))
         return self.show(tables.wide(tidy, published, published_dataset), caption, on=on)
 
@@ -272,10 +274,12 @@ class Report:
         dataset: Dataset | None = None,
         train_on: Mapping[str, Any] | None = None,
     ) -> Comparison:
-        """What a metric gains from one recipe to another, over all seeds, paired by query."""
+        """What a metric gains from one recipe to another, over all seeds, paired by query; whether
+        both have trained."""
         rows = {"before": before, "after": after}
-        _, scores = self._scores(rows, evaluate, dataset, train_on)
-        return compare(scores["before"], scores["after"], metric)
+        trained, scores = self._scores(rows, evaluate, dataset, train_on)
+        short = too_short({name: [r.chance_share for r in runs] for name, runs in trained.items()})
+        return replace(compare(scores["before"], scores["after"], metric), short=short)
 
     def _scores(
         self,

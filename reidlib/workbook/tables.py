@@ -7,8 +7,13 @@ import math
 import pandas as pd
 
 from reidlib.errors import ReidError
+from reidlib.evaluate.verdict import judge, least
 from reidlib.workbook import published as printed_tables
 
+SIGNS = {"holds": "*", "reversed": "†"}
+SIGNS_NOTE = (
+    "* a gain, † a loss, that chance over people and seeds does not explain (two seeds or more)"
+)
 NAMES = {"rank1": "rank-1", "rank3": "rank-3", "rank5": "rank-5", "rank10": "rank-10"}
 
 
@@ -17,19 +22,26 @@ def wide(
 ) -> pd.DataFrame:
     """One line a row of ``Report.reproduce``'s result, all in percent, as text for display.
 
-    For each metric: printed, ours (± sd over seeds), its 95 % interval over queries, and the gain
-    over the first row, with a star where chance does not explain it. published: a printed table
-    whose other rows, quoted or not measured here, stand above ours with dashes; dataset: which of
-    its datasets, default that of ours.
+    For each metric: printed, ours (± sd over seeds), its 95 % interval, and the gain over the row
+    that the column ``against`` names (without one: the table's first), with the sign of its verdict
+    (SIGNS). published: a printed table whose other rows, quoted or not measured here, stand above
+    ours with dashes; dataset: which of its datasets, default that of ours.
     """
     metrics = list(dict.fromkeys(tidy["metric"]))
+    names = list(dict.fromkeys(tidy["row"]))
+    against = _compared_with(tidy)
+    seeds = tidy.groupby("row")["n"].min()
     lines: list[dict[str, object]] = []
-    for row in dict.fromkeys(tidy["row"]):
+    for row in names:
         line: dict[str, object] = {"row": row}
+        other = against[row]
+        fewest = int(min(seeds[row], seeds.get(other, seeds[row])))
         for metric in metrics:
             value = tidy[(tidy["row"] == row) & (tidy["metric"] == metric)].iloc[0]
-            line |= _cells(metric, value, first=not lines)
-        line["n"] = int(value["n"])
+            line |= _cells(metric, value, fewest if other else None)
+        if set(against.values()) - {"", names[0]}:
+            line["gain over"] = other or None
+        line["n"] = int(seeds[row])
         lines.append(line)
     frame = pd.DataFrame(lines)
     if published is not None:
@@ -55,15 +67,28 @@ def departures_note(tidy: pd.DataFrame) -> str:
     return "ours (the paper's): " + ", ".join(common) if common else ""
 
 
-def _cells(metric: str, value: pd.Series, first: bool) -> dict[str, object]:
+def _compared_with(tidy: pd.DataFrame) -> dict[str, str]:
+    """By row, the row that it is compared with; "" for none, as for a row with itself."""
+    names = list(dict.fromkeys(tidy["row"]))
+    named = tidy.drop_duplicates("row").set_index("row").get("against", names[0])
+    found = dict.fromkeys(names, names[0]) if isinstance(named, str) else named.to_dict()
+    return {str(row): "" if other == row else str(other) for row, other in found.items()}
+
+
+def _cells(metric: str, value: pd.Series, seeds: int | None) -> dict[str, object]:
+    """seeds: the fewest of the two rows whose difference is the gain; None: there is no other."""
     name = NAMES.get(metric, metric)
     spread = "" if math.isnan(value["sd"]) else f" ± {value['sd']:.1f}"
-    star = "*" if value["gain_low"] > 0 or value["gain_high"] < 0 else ""
+    gain = None
+    if seeds is not None:
+        bounds = (value["gain"], value["gain_low"], value["gain_high"])
+        sign = SIGNS.get(judge(*bounds, least=least(metric), seeds=seeds), "")
+        gain = f"{value['gain']:+.1f}{sign}"
     return {
         f"{name} printed": None if math.isnan(value["published"]) else f"{value['published']:.1f}",
         name: f"{value['mean']:.1f}{spread}",
         f"{name} 95 %": f"{value['low']:.1f} to {value['high']:.1f}",
-        f"{name} gain": None if first else f"{value['gain']:+.1f}{star}",
+        f"{name} gain": gain,
     }
 
 

@@ -1,6 +1,7 @@
 """The run store: naming, reading back, stored evaluations, listing and removing."""
 
 import json
+import math
 
 import pandas as pd
 import pytest
@@ -35,6 +36,12 @@ def test_the_loaded_model_gives_the_stored_metrics(run):
     assert not model.training
     dataset = RECIPE.load_dataset()
     assert evaluation.evaluate(model, dataset).as_dict() == run.metrics.as_dict()
+
+
+def test_a_run_of_two_steps_is_at_chance(run):
+    last = run.history["id"].iloc[-1] / math.log(RECIPE.load_dataset().num_ids)
+    assert run.chance_share == pytest.approx(last)
+    assert run.chance_share > 0.8
 
 
 def test_an_evaluation_is_stored_by_data_and_options(run, monkeypatch):

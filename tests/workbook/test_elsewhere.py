@@ -54,13 +54,13 @@ def test_headline_profiles_train_nothing_elsewhere(monkeypatch):
 
 
 def test_claims_name_the_dataset_and_have_the_printed_sign(report, monkeypatch):
-    gain = Comparison("mAP", 0.5, 0.4, -0.1, -0.15, -0.05, 9, pd.DataFrame())
+    gain = Comparison("mAP", 0.5, 0.4, -0.1, -0.15, -0.05, 9, pd.DataFrame(), 5, 2)
     asked = []
     monkeypatch.setattr(report, "gain", lambda *a, **options: asked.append(options) or gain)
     rows = {"p1": scr.SCRATCH, "p2(s2c2)": scr.SCRATCH}
     pair = [("p2 is better", "4.3", "p1", "p2(s2c2)")]
     (found,) = elsewhere.claims(report, "scr_table3", "dukemtmcreid", rows, pair)
     assert found.claim == "p2 is better (dukemtmcreid)"
-    assert found.verdict == "does not hold"
-    assert found.printed == "+10.8 mAP"  # 77.6 - 66.8
+    assert found.verdict == "reversed"
+    assert found.line()["printed"] == "+10.8 mAP"  # 77.6 - 66.8
     assert asked[0]["train_on"]["dataset"] == "synthetic"

@@ -36,6 +36,25 @@ def test_a_gain_within_chance_has_no_star_and_one_seed_no_spread():
     assert frame["mAP"].tolist() == ["50.0", "60.0"]
 
 
+def test_losses_have_a_sign_of_their_own_and_one_seed_has_none():
+    loss = tables.wide(tidy(gain=-11.8, gain_low=-12.8, gain_high=-10.8))
+    assert loss["mAP gain"].tolist() == ["–", "-11.8†"]
+    little = tables.wide(tidy(gain=0.3, gain_low=0.1, gain_high=0.5))
+    assert little["mAP gain"].tolist() == ["–", "+0.3"]
+    one = tidy()
+    one.loc[one.row == "RMGL(Ours)", "n"] = 1
+    assert tables.wide(one)["mAP gain"].tolist() == ["–", "+10.0"]
+    assert all(sign in tables.SIGNS_NOTE for sign in "*†")
+
+
+def test_each_row_may_name_the_row_that_it_is_compared_with():
+    first = tidy(against="RMGL(Ours)")
+    assert tables.wide(first).equals(tables.wide(tidy()))
+    last = tables.wide(tidy(against="RMGL+RK"))
+    assert last["mAP gain"].tolist() == ["+0.0", "–"]
+    assert last["gain over"].tolist() == ["RMGL+RK", "–"]
+
+
 def test_columns_without_any_printed_value_are_left_out():
     assert "mAP printed" not in tables.wide(tidy(published=np.nan))
 

@@ -123,6 +123,10 @@ class VGGFace(ReIDModel):
         """What re-ranking compares, at length 1: the descriptors [N, D]."""
         return encoding["feature"]
 
+    @property
+    def identity_terms(self) -> dict[str, int]:
+        return {"loss": 1}
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         feature = self.descriptor(self.backbone(batch.images))
         dropped = F.dropout(feature, self.dropout, self.training)

@@ -11,39 +11,46 @@ from torch import Tensor
 from reidlib.data import Dataset, ImageBank
 from reidlib.data.partial import kept
 from reidlib.errors import ReidError
+from reidlib.evaluate.compare import summary
 from reidlib.papers.ppcl.measure import rectified_boxes
 from reidlib.papers.ppcl.model import PPCL
 from reidlib.papers.ppcl.rectifier import GLRec
-from reidlib.papers.stnreid.measure import summary
 
 
-def gate_table(
-    models: Mapping[str, Sequence[GLRec | PPCL]],
+def gate_right(
+    models: Sequence[GLRec | PPCL],
     split: pd.DataFrame,
     dataset: Dataset,
     shares: Sequence[float] = (0.2, 0.4, 0.6, 0.8),
-) -> pd.DataFrame:
-    """How often the gate tells partial images from whole ones, on the images of ``split``.
+) -> dict[float, Tensor]:
+    """Whether each model's gate (one a seed) tells what each image of ``split`` is: 0 or 1 [S, N],
+    by the share that is kept of it; 1: whole. ``dataset`` gives the rest of what is cut."""
+    found = {}
+    for share in [*shares, 1.0]:
+        table = kept(dataset.but(query=split.reset_index(drop=True)), share).query
+        bank = ImageBank.from_split(table, models[0].size)
+        images = bank.images(slice(0, len(bank)))
+        eta = torch.stack([rectified_boxes(model, images)[1] for model in models])
+        found[share] = ((eta >= 0.5) == (share < 1)).float()
+    return found
 
-    Columns: row, kept (the share, 1: whole), right (mean over the models), sd (over them), low,
-    high (95 % bootstrap over images), n (models). ``dataset`` gives the rest of what is cut.
+
+def gate_table(right: Mapping[float, Tensor], people: pd.Series) -> pd.DataFrame:
+    """How often the gate tells partial images from whole ones: what ``gate_right`` found on images
+    of ``people`` [N].
+
+    Columns: kept (the share, 1: whole), right (mean over the models), sd (over them), low, high
+    (95 %, see ``compare.summary``), n (models).
     """
-    lines = []
-    for row, group in models.items():
-        for share in [*shares, 1.0]:
-            table = kept(dataset.but(query=split.reset_index(drop=True)), share).query
-            bank = ImageBank.from_split(table, group[0].size)
-            images = bank.images(slice(0, len(bank)))
-            eta = torch.stack([rectified_boxes(model, images)[1] for model in group])
-            right = ((eta >= 0.5) == (share < 1)).float()
-            lines.append({"row": row, "kept": share, **summary(right)})
+    lines = [{"kept": share, **summary(some, people)} for share, some in right.items()]
     return pd.DataFrame(lines).rename(columns={"mean": "right"})
 
 
-def balanced(table: pd.DataFrame) -> float:
-    """The mean over partial and whole images of ``gate_table``'s "right", each as much."""
-    whole = table["kept"] == 1
-    return float((table["right"][whole].mean() + table["right"][~whole].mean()) / 2)
+def balanced(right: Mapping[float, Tensor]) -> Tensor:
+    """Of each model and image [S, N] the share of ``gate_right`` that is right; partial and whole
+    count as much."""
+    partial = [some for share, some in right.items() if share < 1]
+    return (torch.stack(partial).mean(0) + right[1.0]) / 2
 
 
 def with_references(

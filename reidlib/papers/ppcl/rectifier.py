@@ -108,6 +108,10 @@ class GLRec(ReIDModel):
         place = geometry.placement(self.box(t))
         return torch.where(whole, torch.eye(2, 3, device=t.device), place), eta
 
+    @property
+    def identity_terms(self) -> dict[str, int]:
+        return {}
+
     def make_partial(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Half of the images cut and resized to the full input, and of all the boxes [N, 4] that
         they show; those of whole images are the frame."""

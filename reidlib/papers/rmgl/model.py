@@ -82,6 +82,10 @@ class RMGL(ReIDModel):
     def test_options(cls, options: Mapping[str, Any]) -> set[str]:
         return set() if options.get("abp_training") else {"abp", "abp_pooling"}
 
+    @property
+    def identity_terms(self) -> dict[str, int]:
+        return {"id": sum(len(self.paths) * (1 + n) for n in self.stripes)}
+
     def maps(self, images: Tensor) -> Maps:
         """The last maps of every branch and path; what the branches share is computed once."""
         shared = {"input": images}

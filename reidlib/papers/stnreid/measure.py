@@ -19,10 +19,10 @@ from reidlib.data import Dataset, ImageBank
 from reidlib.data.dataset import boxes
 from reidlib.data.partial import make_partial
 from reidlib.errors import ReidError
+from reidlib.evaluate.compare import summary
 from reidlib.geometry import box_iou, box_to_theta, compose, identity, theta_to_box, transform_box
 from reidlib.models.base import evaluating
 from reidlib.papers.stnreid.model import STNReID
-from reidlib.workbook.claims import Claim, Verdict
 
 Of = Literal["same image", "same person", "another person"]
 OF: tuple[Of, ...] = ("same image", "same person", "another person")
@@ -30,11 +30,13 @@ OF: tuple[Of, ...] = ("same image", "same person", "another person")
 
 @dataclass(frozen=True)
 class Pairs:
-    """partial, holistic [N, 3, H, W] normalised; true [N, 4]: the patch, a box of the latter."""
+    """partial, holistic [N, 3, H, W] normalised; true [N, 4]: the patch, a box of the latter; pid
+    [N]: who is on the former, which says what is drawn together to find an interval."""
 
     partial: Tensor
     holistic: Tensor
     true: Tensor
+    pid: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.true)
@@ -52,8 +54,9 @@ def make_pairs(
     whole = dataset.query.reset_index(drop=True)
     cut = make_partial(dataset.but(query=whole), seed=seed).query
     crop = torch.tensor(cut["box"].tolist(), dtype=torch.float32)
+    pid = torch.tensor(whole["pid"].to_numpy())
     if of == "same image":
-        return Pairs(_images(cut, size), _images(whole, size), crop)
+        return Pairs(_images(cut, size), _images(whole, size), crop, pid)
     pids = sorted(whole["pid"].unique())
     following = dict(zip(pids, pids[1:] + pids[:1], strict=True))
     wanted = whole["pid"] if of == "same person" else whole["pid"].map(following)
@@ -63,7 +66,7 @@ def make_pairs(
     # a point's place within its body is the same in both images
     within = transform_box(box_to_theta(here), crop)
     true = theta_to_box(compose(box_to_theta(there), box_to_theta(within)))
-    return Pairs(_images(cut, size), _images(target, size), true)
+    return Pairs(_images(cut, size), _images(target, size), true, pid)
 
 
 def _other(gallery: pd.DataFrame, pid: int, cam: int) -> int:
@@ -95,53 +98,28 @@ def overlap_table(
 ) -> pd.DataFrame:
     """Mean overlap of every row's models (one for each seed) on all kinds of pairs, tidy.
 
-    Columns: row, of, mean, sd (over seeds, NaN for one), low, high (95 % bootstrap over pairs), n.
-    The first row is the identity transform.
+    Columns: row, of, mean, sd (over seeds, NaN for one), low, high (95 %), n
+    (see ``compare.summary``). The first row is the identity transform.
     """
     lines = []
     rows: dict[str, Sequence[STNReID | None]] = {"identity": [None], **models}
     for of, some in pairs.items():
         for row, group in rows.items():
-            values = torch.stack([overlaps(model, some) for model in group])
-            lines.append({"row": row, "of": of, **summary(values)})
+            values = overlaps_by_seed(group, some)
+            lines.append({"row": row, "of": of, **summary(values, some.pid)})
     return pd.DataFrame(lines)
 
 
-def summary(values: Tensor) -> dict[str, float]:
-    """Of values [models, N]: mean, sd (over the models, NaN for one), low, high (95 % bootstrap
-    over N), n (models)."""
-    low, high = bootstrap(values.mean(0))
-    sd = values.mean(1).std().item() if len(values) > 1 else float("nan")
-    return {"mean": values.mean().item(), "sd": sd, "low": low, "high": high, "n": len(values)}
-
-
-def bootstrap(values: Tensor, repeats: int = 2000) -> tuple[float, float]:
-    """The 95 % percentile interval of the mean of values [N], drawn with a fixed seed."""
-    generator = torch.Generator().manual_seed(0)
-    drawn = torch.randint(len(values), (repeats, len(values)), generator=generator)
-    low, high = values[drawn].mean(1).quantile(torch.tensor([0.025, 0.975])).tolist()
-    return low, high
-
-
-def mean_overlap(models: Sequence[STNReID | None], pairs: Pairs) -> Tensor:
-    """Each pair's overlap [N], the mean over the models (seeds); [None]: the identity."""
-    return torch.stack([overlaps(model, pairs) for model in models]).mean(0)
-
-
-def larger(claim: str, where: str, more: Tensor, less: Tensor) -> Claim:
-    """A claim that overlaps are larger than others on the same pairs [N]: holds if chance over the
-    pairs does not explain it."""
-    gain = more - less
-    low, high = bootstrap(gain)
-    verdict: Verdict = "holds" if low > 0 else "does not hold" if high < 0 else "within chance"
-    text = f"{less.mean():.3f} -> {more.mean():.3f}, {gain.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
-    return Claim(claim, where, "", f"{text} IoU", verdict)
+def overlaps_by_seed(models: Sequence[STNReID | None], pairs: Pairs) -> Tensor:
+    """Each pair's overlap by each of the models (seeds) [S, N]; [None]: the identity."""
+    return torch.stack([overlaps(model, pairs) for model in models])
 
 
 def select(pairs: Pairs, rows: Sequence[int]) -> Pairs:
     """Some of the pairs."""
     index = torch.tensor(rows)
-    return Pairs(pairs.partial[index], pairs.holistic[index], pairs.true[index])
+    pid = None if pairs.pid is None else pairs.pid[index]
+    return Pairs(pairs.partial[index], pairs.holistic[index], pairs.true[index], pid)
 
 
 def two_people(

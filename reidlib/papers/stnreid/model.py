@@ -126,8 +126,10 @@ class STNReID(ReIDModel):
         label = batch.label
         total = feature.new_zeros(())
         parts: dict[str, Tensor] = {}
+        identity: list[Tensor] = []
         for kind, f, p in zip(("h", "p", "a"), feature.chunk(3), logits.chunk(3), strict=True):
             loss = F.cross_entropy(p, label, label_smoothing=self.label_smoothing)  # L_ID
+            identity.append(loss.detach())
             if self.triplet:
                 loss = loss + self.triplet * adaptive_weighted_triplet(f, label, self.margin)
             parts[f"reid_{kind}"] = loss  # Eq. 4
@@ -137,6 +139,7 @@ class STNReID(ReIDModel):
         total = total + self.stn * parts["stn"]  # Eq. 6
         boxes = geometry.theta_to_box(theta.detach()), geometry.theta_to_box(true)
         parts["iou"] = geometry.box_iou(*boxes).mean()
+        parts["id"] = torch.stack(identity).mean()
         return {"loss": total, "accuracy": accuracy(logits, label.repeat(3)), **parts}
 
     def encode(self, images: Tensor) -> Encoding:

@@ -111,6 +111,13 @@ def measure(runs: Mapping[str, Sequence[Run]], dataset: Dataset) -> pd.DataFrame
     )
 
 
+def missed(images: pd.DataFrame, row: str, column: str) -> np.ndarray:
+    """What a row's boxes do not share, in percent of their union: 100 (1 - IoU) [S, N] of seeds and
+    images, from a column of ``measure``'s table."""
+    seeds = images[images["row"] == row].groupby("seed", sort=False)[column]
+    return 100 * (1 - np.stack([part.to_numpy() for _, part in seeds]))
+
+
 def recovery(images: pd.DataFrame) -> pd.DataFrame:
     """How well each factor, and eps, is recovered: a line each row, seed and quantity.
 

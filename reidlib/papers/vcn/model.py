@@ -237,6 +237,10 @@ class VCN(ReIDModel):
             found["feature"] = found[self.match]
         return found
 
+    @property
+    def identity_terms(self) -> dict[str, int]:
+        return {"id_spatial": 1, "id_global": 1}
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         found = self.features(batch.images)
         alone = not ("global" in found and "spatial" in found)

@@ -20,11 +20,12 @@ def dataset():
 def test_a_gate_that_always_says_partial(dataset):
     model = models.build("glrec", 2, backbone="tiny", size=SIZE)
     model.fc.bias.data[4] = 9.0
-    table = partial_pairs.gate_table({"GLRec": [model, model]}, dataset.query, dataset, (0.4,))
+    right = partial_pairs.gate_right([model, model], dataset.query, dataset, (0.4,))
+    table = partial_pairs.gate_table(right, dataset.query["pid"])
     assert table["kept"].tolist() == [0.4, 1.0]
     assert table["right"].tolist() == [1.0, 0.0]
     assert table["n"].tolist() == [2, 2]
-    assert partial_pairs.balanced(table) == 0.5
+    assert (partial_pairs.balanced(right) == torch.full((2, len(dataset.query)), 0.5)).all()
 
 
 def test_references_of_a_probe(dataset):

@@ -141,15 +141,17 @@ class Shifted(Oracle):
         super().__init__(there + shift, back + (shift if sign > 0 else 0.5 - shift))
 
 
-@pytest.mark.parametrize(("sign", "verdict"), [(1, "holds"), (-1, "does not hold")])
+@pytest.mark.parametrize(("sign", "verdict"), [(1, "holds"), (-1, "reversed")])
 def test_who_returns_is_right(dataset, sign, verdict):
     pairs = patches.make_pairs(dataset, SIZE, "same person")
     cut = patches.make_pairs(dataset, SIZE).true
     model = says(ppcl(), cut, torch.ones(len(pairs)), of=pairs.partial)
     model.locator = Shifted(pairs.true.clamp(-1, 1), cut, sign)
-    claim = regions.returning("who returns is right", "3.2", [model], pairs)
+    claim = regions.returning("who returns is right", "3.2", [model] * 2, pairs)
     assert claim.verdict == verdict
-    assert ("-" if sign > 0 else "+") in claim.measured.split()[2]
+    assert claim.measured == pytest.approx(-sign, abs=0.3)
+    one = regions.returning("who returns is right", "3.2", [model], pairs)
+    assert one.verdict == "too short to judge"
 
 
 def test_what_is_not_there(pairs):

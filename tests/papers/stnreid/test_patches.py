@@ -74,10 +74,9 @@ def test_overlaps_of_the_truth_and_of_the_identity(dataset):
     assert list(table["row"]) == ["identity", "Ep1"]
     assert table["mean"][1] == pytest.approx(1)
     assert table["low"][0] < table["mean"][0] < table["high"][0]
-    claim = patches.larger("x", "5.1", patches.mean_overlap([truth], pairs), same)
-    assert claim.verdict == "holds"
-    assert patches.larger("x", "5.1", same, same + 0.1).verdict == "does not hold"
-    assert patches.larger("x", "5.1", same, same).verdict == "within chance"
+    both = patches.overlaps_by_seed([truth, None], pairs)
+    torch.testing.assert_close(both, torch.stack([torch.ones(len(pairs)), same]))
+    assert pairs.pid.tolist() == dataset.query["pid"].tolist()
 
 
 def test_real_people_have_no_true_patch_in_another_image(dataset):

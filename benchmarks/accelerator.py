@@ -31,7 +31,8 @@ from reidlib.models import ReIDModel
 from reidlib.papers.comparators import baseline
 from reidlib.system.devices import pick_device
 from reidlib.system.provenance import provenance
-from reidlib.train.loop import build_model, fit
+from reidlib.train.build import build_model
+from reidlib.train.loop import fit
 from reidlib.train.recipe import Recipe
 from reidlib.train.store import Run
 

@@ -24,7 +24,7 @@ from reidlib.data import ImageBank, load
 from reidlib.data.batches import Batches
 from reidlib.data.sampler import IdentitySampler
 from reidlib.papers.comparators import baseline
-from reidlib.train.loop import build_batches, build_model, build_optimizer
+from reidlib.train.build import build_batches, build_model, build_optimizer
 
 SIZE = (256, 128)
 

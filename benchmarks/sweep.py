@@ -1,10 +1,10 @@
 """Many small runs: single-threaded processes beside one process that has all the threads.
 
-    python benchmarks/sweep.py [--runs 12] [--steps 60] [--rounds 3] [--dask]
+    python benchmarks/sweep.py [--runs 12] [--steps 60] [--rounds 3]
 
 The same recipes (``tiny``, 96x48, batches of 64 embedded people; seeds and margins differ) are
 trained from nothing, in turn: in one process with all threads, in as many single-threaded processes
-as there are cores, and with ``--dask`` on a local Dask cluster of as many. All are started anew; a
+as there are cores. All are started anew; a
 start (until torch is loaded) counts apart. Prints seconds, the ratio to one process, and in how
 many runs the weights equal, bit for bit, those of one process with all threads.
 """
@@ -24,10 +24,10 @@ import torch
 from safetensors.torch import load_file
 
 from reidlib.papers.comparators import baseline
+from reidlib.system.devices import cores
 from reidlib.train.recipe import Recipe
 from reidlib.train.store import Run
-from reidlib.train.sweep import dask, fit_all, processes
-from reidlib.train.workers import cores
+from reidlib.train.sweep import fit_all, processes
 
 SMALL = baseline.SCRATCH.but(dataset="synthetic", backbone="tiny", size=(96, 48))
 
@@ -52,7 +52,6 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=12)
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--dask", action="store_true")
     given = parser.parse_args()
     n = cores()
     recipes = variants(given.runs, given.steps)
@@ -60,8 +59,6 @@ def main() -> None:
         f"1 process, {n} threads": lambda: processes(1, n),
         f"{n} processes, 1 thread": lambda: processes(n, 1),
     }
-    if given.dask:
-        ways[f"Dask, {n} processes, 1 thread"] = lambda: dask(workers=n)
     starts: dict[str, list[float]] = {way: [] for way in ways}
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     print(f"{given.runs} runs of {given.steps} steps, medians of {given.rounds} rounds", flush=True)
@@ -89,8 +86,6 @@ def main() -> None:
                 f"equal weights {equal(results[0], found)}",
                 flush=True,
             )
-        if given.dask:
-            print(f"Dask beside processes: equal weights {equal(results[1], results[2])}")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ from PIL import Image
 from reidlib.data import Dataset, ImageBank, load
 from reidlib.papers.comparators import baseline
 from reidlib.system.devices import pick_device
-from reidlib.train.loop import build_batches, build_model, build_optimizer, fit
+from reidlib.train.build import build_batches, build_model, build_optimizer
+from reidlib.train.loop import fit
 from reidlib.train.recipe import Recipe
 
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any
+from itertools import pairwise
+from typing import Any, ClassVar
 
 import torchvision.models as tv
 from torch import Tensor, nn
 
 from reidlib.errors import ReidError, nearest
-from reidlib.models import vgg
 from reidlib.models.weights import HEADS, load_weights
 
 STAGES = ("stem", "conv2", "conv3", "conv4", "conv5")
@@ -96,6 +96,26 @@ class Tiny(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
+class VGG(nn.Module):
+    """Blocks of 3x3 convolutions, a max pooling behind each (Simonyan & Zisserman 2015), without a
+    classifier; torchvision's names.
+
+    layers: as torchvision's ``vgg.cfgs`` has them. norm: batch norm after each convolution, without
+    which a VGG hardly learns from random weights.
+    """
+
+    TINY: ClassVar[list[int | str]] = [32, "M", 64, "M", 128, "M", 128, "M", 256, "M"]
+
+    def __init__(self, layers: list[Any], norm: bool = False) -> None:
+        super().__init__()
+        self.features = tv.vgg.make_layers(layers, norm)
+        for module in self.features:
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+
+
 def _last_stride_1(stage: nn.Module) -> None:
     """Takes the stride out of a stage: whatever steps by 2 steps by 1."""
     for module in stage.modules():
@@ -127,15 +147,26 @@ def _from_mobilenet(net: tv.MobileNetV2, last_stride: int) -> Backbone:
     return Backbone(stages, channels)
 
 
-def _from_vgg(net: vgg.VGG, last_stride: int) -> Backbone:
-    starts = [0, *net.ends[:-1]]
+def _from_vgg(net: VGG, last_stride: int) -> Backbone:
+    ends = [i + 1 for i, m in enumerate(net.features) if isinstance(m, nn.MaxPool2d)]
     stages: dict[str, nn.Module] = {
-        name: net.features[a:b] for name, a, b in zip(STAGES, starts, net.ends, strict=True)
+        name: net.features[a:b] for name, (a, b) in zip(STAGES, pairwise([0, *ends]), strict=True)
     }
+    channels = {}
+    for name, stage in stages.items():
+        channels[name] = [m for m in stage.modules() if isinstance(m, nn.Conv2d)][-1].out_channels
     if last_stride == 1:
         stages["conv5"] = stages["conv5"][:-1]  # type: ignore[index]
-    widths = (block[-1] for block in net.blocks)
-    return Backbone(stages, dict(zip(STAGES, widths, strict=True)))
+    return Backbone(stages, channels)
+
+
+def _vgg16() -> VGG:
+    return VGG(tv.vgg.cfgs["D"])
+
+
+def _vgg_tiny() -> VGG:
+    """One convolution a block, narrow."""
+    return VGG(VGG.TINY, norm=True)
 
 
 def _resnet50_m() -> nn.Module:
@@ -150,8 +181,8 @@ BACKBONES: dict[str, _Build] = {
     "resnet18": (tv.resnet18, _from_resnet, "ResNet18_Weights.IMAGENET1K_V1"),
     "mobilenet_v2": (tv.mobilenet_v2, _from_mobilenet, "MobileNet_V2_Weights.IMAGENET1K_V1"),
     "tiny": (Tiny, _from_resnet, None),
-    "vgg16": (vgg.VGG, _from_vgg, "VGG16_Weights.IMAGENET1K_V1"),
-    "vgg_tiny": (vgg.tiny, _from_vgg, None),
+    "vgg16": (_vgg16, _from_vgg, "VGG16_Weights.IMAGENET1K_V1"),
+    "vgg_tiny": (_vgg_tiny, _from_vgg, None),
 }
 
 

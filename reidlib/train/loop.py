@@ -12,16 +12,10 @@ from typing import Any
 
 import pandas as pd
 import torch
-from safetensors.torch import load_file
-from torch import nn
 from tqdm import tqdm
 
-from reidlib import models
 from reidlib.data.bank import ImageBank, Tier
-from reidlib.data.batches import Batches
-from reidlib.data.sampler import IdentitySampler
 from reidlib.errors import ReidError
-from reidlib.evaluate import throughput
 from reidlib.models.base import count_parameters
 from reidlib.system import parallel
 from reidlib.system.compute import check_mode, compiled, determinism, forget, full_precision
@@ -31,88 +25,11 @@ from reidlib.system.lock import claim
 from reidlib.system.parallel import with_global_batch_norm
 from reidlib.system.provenance import provenance
 from reidlib.system.timing import Stopwatch, tracing
+from reidlib.train.build import build_batches, build_optimizer, started_model
 from reidlib.train.checkpoint import load_checkpoint, save_checkpoint, save_weights
 from reidlib.train.recipe import Recipe, lr_at
+from reidlib.train.speed import speed_report
 from reidlib.train.store import Run, prepare
-
-
-def build_model(
-    recipe: Recipe, num_ids: int, weights: str | Path | None = None
-) -> models.ReIDModel:
-    """The recipe's model with its initial weights, which depend on its seed alone.
-
-    weights: in place of the recipe's.
-    """
-    torch.manual_seed(recipe.seed)
-    return models.build(
-        recipe.model,
-        num_ids,
-        backbone=recipe.backbone,
-        weights=str(weights) if weights else recipe.weights,
-        size=recipe.size,
-        **recipe.options,
-    )
-
-
-def started_model(run: Run) -> models.ReIDModel:
-    """A run's model as its first step finds it: what its ``start`` names is taken over, in order.
-
-    A backbone begins as that of the last run of the baseline among them, if there is one.
-    """
-    recipe, dataset = run.recipe, run.recipe.load_dataset()
-    folders = [Run.of(earlier, run.path.parent).path for earlier in recipe.start]
-    starts = [(r, p / "weights.safetensors") for r, p in zip(recipe.start, folders, strict=True)]
-    baselines = [file for earlier, file in starts if earlier.model == "baseline"]
-    model = build_model(recipe, dataset.num_ids, baselines[-1] if baselines else None)
-    model.check_start([earlier.model for earlier in recipe.start])
-    for earlier, file in starts:
-        same_people = earlier.load_dataset().fingerprint == dataset.fingerprint
-        model.load_start(load_file(file), earlier.model, same_people)
-    return model
-
-
-def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """Adam, AMSGrad or SGD over all trainable parameters; the head's at ``head_lr`` times the rate.
-
-    On CUDA one fused kernel updates all of them.
-    """
-    names = getattr(model, "head", ()) if recipe.head_lr != 1 else ()
-    groups: dict[float, list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            factor = recipe.head_lr if name.startswith(names) else 1.0
-            groups.setdefault(factor, []).append(parameter)
-    parameters = [{"params": group, "factor": factor} for factor, group in groups.items()]
-    fused = all(p.is_cuda for group in groups.values() for p in group)
-    common: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay, "fused": fused}
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(parameters, momentum=recipe.momentum, **common)
-    amsgrad = recipe.optimizer == "amsgrad"  # Reddi et al. 2018
-    return torch.optim.Adam(parameters, amsgrad=amsgrad, **common)
-
-
-def build_batches(recipe: Recipe, bank: ImageBank) -> Batches:
-    """The recipe's batches out of a bank of training images; of each, this process's rows."""
-    sampler = IdentitySampler(
-        bank.pid,
-        recipe.ids_per_batch,
-        recipe.images_per_id,
-        seed=recipe.seed,
-        cam=bank.cam if recipe.camera_balanced else None,
-    )
-    return Batches(
-        bank,
-        sampler,
-        mirror=recipe.mirror,
-        pad_crop=recipe.pad_crop,
-        erasing=recipe.erasing,
-        shifting=recipe.shifting,
-        shifting_options=recipe.shifting_options,
-        crop_resize_shift=recipe.crop_resize_shift,
-        cropping=recipe.cropping,
-        jitter=recipe.jitter,
-        rows=parallel.rows(recipe.ids_per_batch * recipe.images_per_id),
-    )
 
 
 def fit(
@@ -156,8 +73,15 @@ def fit(
         return run
     device = pick_device(device)
     for earlier in recipe.start:
-        fit(earlier, device=device, store=store, tier=tier, progress=progress, compile=compile,
-            deterministic=deterministic)  # fmt: skip
+        fit(
+            earlier,
+            device=device,
+            store=store,
+            tier=tier,
+            progress=progress,
+            compile=compile,
+            deterministic=deterministic,
+        )
     # other processes wait for process 0, which torch permits for some minutes only
     with claim(run.path, float("inf") if alone else 120) if lead else nullcontext():
         if not parallel.agreed(resume and run.complete):  # else another process was faster
@@ -187,34 +111,39 @@ def _train(
         prepare(run, resume)
     parallel.agreed(True)  # only now do the others look for a checkpoint
 
-    dataset = recipe.load_dataset()
-    bank = ImageBank.from_split(dataset.train, recipe.size, device, tier=tier)
+    # Everything that a step needs. The model is built first on the CPU, so that its initial
+    # weights are the same wherever it is trained.
+    bank = ImageBank.from_split(recipe.load_dataset().train, recipe.size, device, tier=tier)
     batches = build_batches(recipe, bank)
-    sampler, batch_size = batches.sampler, recipe.ids_per_batch * recipe.images_per_id
     model = started_model(run)
     model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     with_global_batch_norm(model, device)
     optimizer = build_optimizer(recipe, model)
     loss_of = compiled(parallel.shared_loss(model), how["compile"])
+
+    # The schedule counts in epochs, the loop in steps.
+    steps_per_epoch = batches.sampler.steps_per_epoch
+    batch_size = recipe.ids_per_batch * recipe.images_per_id
     total = recipe.steps
     if total is None:
-        total = max(1, round(recipe.epochs * sampler.steps_per_epoch))
+        total = max(1, round(recipe.epochs * steps_per_epoch))
     interval = max(1, total // 100)  # steps per row of the history
     precision = recipe.precision
     if precision == "auto":
         precision = "bf16" if device.type == "cuda" else "float32"
+    autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=precision == "bf16")
 
-    step, seconds_before = 0, 0.0
-    rows: list[dict[Any, Any]] = []
+    # Where an earlier call was cut off. Rows of the history that are later than the checkpoint
+    # belong to steps that are done again.
+    step, rows = 0, list[dict[Any, Any]]()
     if checkpoint.is_file():
         step = load_checkpoint(checkpoint, model, optimizer, precision)
         if step and history_file.is_file():  # before the first row it is empty
             history = pd.read_csv(history_file)
             rows = history[history.step <= step].to_dict("records")
-        seconds_before = rows[-1]["seconds"] if rows else 0.0
     if len(parallel.gather(torch.tensor([step])).unique()) > 1:
         raise ReidError(f"not all processes see the same {run.path}: put it where all of them do")
-    first = step
+    first, seconds_before = step, rows[-1]["seconds"] if rows else 0.0
 
     def diverged(what: str) -> ReidError:
         return ReidError(
@@ -233,23 +162,28 @@ def _train(
         save_checkpoint(checkpoint, model, optimizer, step, precision)
 
     if step == 0 and lead:
-        save()
-    autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=precision == "bf16")
+        save()  # a run that diverges at once leaves its initial weights to look at
     watch = Stopwatch(device)
     began = last_save = last_row = time.perf_counter()
     sums: dict[str, torch.Tensor] = {}
-    count = 0
-    shown_bar = tqdm(
-        total=total, initial=step, desc=recipe.model, unit="step", disable=not progress,
+    count = 0  # steps since the last row
+    bar = tqdm(
+        total=total,
+        initial=step,
+        desc=recipe.model,
+        unit="step",
+        disable=not progress,
         mininterval=1.0,
-    )  # fmt: skip
-    with shown_bar as bar, tracing(trace if lead else None, device, total - step) as traced:
+    )
+    with bar, tracing(trace if lead else None, device, total - step) as traced:
         while step < total:
+            # A step depends on (seed, step) alone, not on how it was reached: so a resumed run
+            # ends as an undisturbed one. Models draw from torch's generator (dropout, cuts), each
+            # process its own.
+            torch.manual_seed(recipe.seed * 1_000_003 + step + (parallel.rank() << 40))
             lr = lr_at(recipe, step, total)
             for group in optimizer.param_groups:
                 group["lr"] = lr * group.get("factor", 1.0)
-            # for dropout and the like, other draws in each process
-            torch.manual_seed(recipe.seed * 1_000_003 + step + (parallel.rank() << 40))
             with watch("data"):
                 batch = batches(step)
             with watch("forward"), autocast():
@@ -257,8 +191,9 @@ def _train(
                 losses = loss_of(batch)
             with watch("backward"):
                 losses["loss"].backward()
+            # Before the update, which would carry what is not finite into every weight. On an
+            # accelerator reading the loss makes the host wait for the step: once an interval.
             end_of_interval = (step + 1) % interval == 0 or step + 1 == total
-            # on an accelerator reading the loss would make every step wait: once an interval
             look = device.type == "cpu" or end_of_interval
             if look and not bool(losses["loss"].isfinite()):
                 raise diverged(f"the loss is {losses['loss'].item()}")
@@ -266,7 +201,7 @@ def _train(
                 optimizer.step()
             step += 1
             count += 1
-            for key, value in losses.items():
+            for key, value in losses.items():  # summed where they are, for the same reason
                 sums[key] = sums.get(key, 0.0) + value.detach().to(device, torch.double)
             bar.update()
             traced()
@@ -277,12 +212,9 @@ def _train(
             totals = parallel.mean(torch.stack(list(sums.values())))
             means = dict(zip(sums, (totals / count).tolist(), strict=True))
             speed = count * batch_size / (now - last_row)
-            epoch = step / sampler.steps_per_epoch
+            row = {"step": step, "epoch": step / steps_per_epoch, "lr": lr, **means}
             seconds = seconds_before + now - began
-            rows.append(
-                {"step": step, "epoch": epoch, "lr": lr, **means, "images_per_s": speed,
-                 "seconds": seconds}
-            )  # fmt: skip
+            rows.append({**row, "images_per_s": speed, "seconds": seconds})
             shown: dict[str, str] = {
                 key: f"{means[key]:.3g}" for key in ("loss", "accuracy") if key in means
             }
@@ -300,10 +232,10 @@ def _train(
     save_weights(run.path / "weights.safetensors", model)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     speeds = [row["images_per_s"] for row in rows] or [0.0]  # no step: only weights taken over
-    devices, speed = parallel.processes(), statistics.median(speeds)
+    devices = parallel.processes()
     info = {
         "seconds": seconds_before + time.perf_counter() - began,
-        **throughput.report(model, speed, dtype, devices),
+        **speed_report(model, statistics.median(speeds), dtype, devices),
         "steps": total,
         "batch": batch_size,
         "parameters": count_parameters(model),
@@ -315,5 +247,6 @@ def _train(
         "resumed_at": first,  # how the steps before were computed is not known
         **provenance(device),
     }
+    # Last of all: a run with this file is complete.
     atomic_write(run.path / "run.json", json.dumps(info, indent=1))
     checkpoint.unlink(missing_ok=True)

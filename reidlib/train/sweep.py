@@ -1,7 +1,7 @@
 """Many runs through any ``concurrent.futures`` executor: ``fit_all`` maps recipes over it.
 
-Executors are in ``reidlib.train.workers``: ``processes`` of one machine, the workers of a ``dask``
-cluster. Every run is stored as soon as it is complete, so a sweep that was stopped loses nothing.
+``processes`` of one machine, or the workers of a ``dask`` cluster. Every run is stored as soon as
+it is complete, so a sweep that was stopped loses nothing.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import threading
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,9 +26,9 @@ from reidlib.system.devices import cores, gpus
 from reidlib.system.files import runs_dir
 from reidlib.system.lock import claimed
 from reidlib.train.loop import fit
+from reidlib.train.processes import processes
 from reidlib.train.recipe import Recipe
 from reidlib.train.store import Run
-from reidlib.train.workers import dask, processes
 
 __all__ = ["Evaluation", "dask", "executor_for", "fit_all", "processes"]
 
@@ -130,11 +130,27 @@ def _row(
     token: makes the call unlike any other, since Dask answers an equal one with its old result.
     """
     with _ALONE:
-        for recipe in recipes:
-            run = fit(recipe, device=device, store=store, progress=progress)
-            for dataset, options in evaluations:
-                run.evaluate(dataset, device=device, **options)
+        try:
+            for recipe in recipes:
+                run = fit(recipe, device=device, store=store, progress=progress)
+                for dataset, options in evaluations:
+                    run.evaluate(dataset, device=device, **options)
+        except Exception as error:
+            _forget_frames(error)
+            raise
     return run.path.name
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Keeps an error's text and drops where it was raised, also of those it followed from.
+
+    A traceback holds the variables of all its functions. Kept with a failed row's error, model,
+    images and graph would fill the memory that the next rows need.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        cause.__traceback__ = None
+        cause = cause.__cause__ or cause.__context__
 
 
 def _submit(executor: Executor | None, function: Callable[..., str], *args: Any) -> Future[str]:
@@ -164,6 +180,41 @@ def _error(future: Future[str], run: Run) -> str | None:
             return f"trained, but not in {run.path}: workers need the same run store (REIDLIB_RUNS)"
         time.sleep(0.5)
     return None
+
+
+@contextmanager
+def dask(address: str) -> Iterator[Executor]:
+    """The workers of the Dask scheduler at ``address``.
+
+    Give a worker one thread: torch's random state is its process's, so a worker trains one run at a
+    time. All must see the run store under the same path. A job that its walltime ends is resumed by
+    the next worker from the last checkpoint. On Slurm (``pip install dask-jobqueue``; kept
+    running)::
+
+        from dask_jobqueue import SLURMCluster
+        cluster = SLURMCluster(
+            queue="gpu", cores=1, processes=1, memory="32GB", walltime="04:00:00",
+            job_extra_directives=["--gres=gpu:1"],
+            job_script_prologue=["export REIDLIB_DATA=/shared/reid REIDLIB_CACHE=/tmp/reidlib"],
+        )
+        cluster.scale(jobs=16)  # 16 workers of one GPU each
+        print(cluster.scheduler_address)  # export it as REIDLIB_SCHEDULER for notebooks and batch
+        input("enter ends the cluster ")
+
+    Raises ReidError if distributed is not installed or the scheduler does not answer.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ReidError(
+            f'a Dask cluster needs the package {error.name}: pip install "reidlib[workbook]"'
+        ) from error
+    try:
+        client = Client(address, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ReidError(f"no Dask scheduler answers at {address}: {error}") from error
+    with client:
+        yield client.get_executor(pure=False)
 
 
 def executor_for(

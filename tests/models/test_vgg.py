@@ -5,9 +5,8 @@ import torch
 import torchvision.models as tv
 from safetensors.torch import save_file
 
-from reidlib.models.backbone import STAGES, build_backbone
+from reidlib.models.backbone import STAGES, VGG, build_backbone
 from reidlib.models.base import count_parameters
-from reidlib.models.vgg import VGG
 
 
 def shapes(name: str, side: int, **options) -> list[tuple[int, ...]]:
@@ -48,7 +47,7 @@ def test_parameters_are_torchvisions():
 
 
 def test_it_computes_what_torchvision_computes(tmp_path):
-    net = VGG()
+    net = VGG(tv.vgg.cfgs["D"])
     with torch.device("meta"):
         whole = tv.vgg16()
     assert {k: v.shape for k, v in net.state_dict().items()} == {
@@ -57,11 +56,9 @@ def test_it_computes_what_torchvision_computes(tmp_path):
     file = tmp_path / "vgg16.safetensors"
     save_file({**net.state_dict(), "classifier.0.bias": torch.zeros(1)}, file)
     backbone = build_backbone("vgg16", str(file), last_stride=2).eval()
-    layers = tv.vgg.make_layers(tv.vgg.cfgs["D"])
-    layers.load_state_dict(net.features.state_dict())
     x = torch.randn(1, 3, 32, 32)
     with torch.inference_mode():
-        torch.testing.assert_close(backbone(x), layers(x))
+        torch.testing.assert_close(backbone(x), net.features(x))
 
 
 @pytest.mark.parametrize("last_stride", [1, 2])

@@ -19,6 +19,7 @@ from reidlib.data import ImageBank
 from reidlib.errors import ReidError
 from reidlib.system import parallel
 from reidlib.system.parallel import GlobalBatchNorm
+from reidlib.train import build
 from reidlib.train import loop as train
 from reidlib.train.store import Run
 
@@ -113,7 +114,7 @@ def test_a_killed_job_ends_as_an_undisturbed_one(folder, tmp_path):
 def test_the_rows_of_a_batch_are_drawn_as_in_the_whole(shifting):
     recipe = RECIPE.but(shifting=shifting)
     bank = ImageBank.from_split(recipe.load_dataset().train, recipe.size)
-    whole, part = (train.build_batches(recipe, bank) for _ in range(2))
+    whole, part = (build.build_batches(recipe, bank) for _ in range(2))
     part.rows = slice(2, 4)
     for step in range(2):
         a, b = whole(step), part(step)

@@ -16,7 +16,8 @@ from reidlib.papers.rmgl.model import RMGL
 from reidlib.papers.scr.model import SCR
 from reidlib.papers.stnreid import recipe as stnreid
 from reidlib.train import store as runs
-from reidlib.train.loop import build_model, fit, started_model
+from reidlib.train.build import build_model, started_model
+from reidlib.train.loop import fit
 from reidlib.train.recipe import Recipe, departures
 from reidlib.train.store import Run
 from reidlib.workbook import cli, profile

@@ -1,4 +1,4 @@
-"""Sweeps: the loop's results through processes and Dask, once each, whatever dies on the way."""
+"""Sweeps: the loop's results through any executor, once each, whatever dies on the way."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -21,14 +22,14 @@ from safetensors.torch import load_file
 
 from reidlib.errors import ReidError
 from reidlib.system.lock import claim, claimed, lock_file
+from reidlib.train import build, sweep
 from reidlib.train import loop as train
+from reidlib.train import processes as pool
 from reidlib.train import store as runs
-from reidlib.train import sweep, workers
-from reidlib.train.processes import Processes
+from reidlib.train.processes import Processes, environments, processes
 from reidlib.train.recipe import Recipe
 from reidlib.train.store import Run
-from reidlib.train.sweep import Evaluation, executor_for, fit_all
-from reidlib.train.workers import dask, environments, processes
+from reidlib.train.sweep import Evaluation, dask, executor_for, fit_all
 
 distributed = pytest.importorskip("distributed")
 dask_config = pytest.importorskip("dask.config")
@@ -85,8 +86,8 @@ def test_other_executors_do_too(loop, tmp_path):
         found = sweep_all(ROWS[:2], tmp_path / "threads", executor=threads)
         torch.set_num_threads(before)
     assert_equal_bits(found, loop[:2])
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        assert sweep_all(ROWS[:1], tmp_path / "pool", executor=pool)[0].complete
+    with ProcessPoolExecutor(1, get_context("spawn")) as other:
+        assert sweep_all(ROWS[:1], tmp_path / "pool", executor=other)[0].complete
 
 
 def test_what_is_stored_is_not_submitted(loop, tmp_path):
@@ -126,6 +127,26 @@ def test_a_row_that_fails_once_is_tried_again_and_others_are_not(tmp_path, monke
         sweep_all([RECIPE.but(seed=1)], tmp_path, retries=0, names=["row"])
 
 
+@pytest.mark.parametrize("where", ["here", "thread"])
+def test_a_failed_row_leaves_nothing_in_memory(tmp_path, monkeypatch, where):
+    """Neither while the next row trains nor when it is tried again."""
+    models: list[weakref.ref[torch.nn.Module]] = []
+    alive: list[int] = []
+    make = build.build_model
+
+    def noted(*given: Any) -> torch.nn.Module:
+        alive.append(sum(model() is not None for model in models))
+        model = make(*given)
+        models.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr(build, "build_model", noted)
+    executor = ThreadPoolExecutor(1) if where == "thread" else None
+    with pytest.raises(ReidError, match="1 of 2 runs failed"):
+        sweep_all([DIVERGES, RECIPE.but(steps=1)], tmp_path, executor=executor)
+    assert alive == [0, 0, 0]  # of the first try, of the other row, of the second try
+
+
 def test_a_process_that_dies_fails_its_own_call_only(two):
     dead, alive = two.submit(signal.raise_signal, signal.SIGKILL), two.submit(os.getpid)
     with pytest.raises(ReidError, match=r"ended by SIGKILL: often the machine ran out of memory"):
@@ -137,44 +158,16 @@ def test_a_process_that_dies_fails_its_own_call_only(two):
         two.submit(divmod, 1, 0).result()
 
 
-class Deadly(distributed.WorkerPlugin):  # type: ignore[misc]
-    """Notes every training that ends; the first worker that comes to step 3 of a run is killed."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def setup(self, worker: Any) -> None:
-        from reidlib.data import batches
-
-        learn, draw, folder = train._train, batches.Batches.__call__, self.folder
-
-        def noting(run: Run, *options: Any) -> None:
-            learn(run, *options)
-            with open(folder / "ended", "a") as file:
-                file.write(f"{run.path.name}\n")
-
-        def dying(self: batches.Batches, step: int) -> batches.Batch:
-            if step == 3 and not (folder / "killed").exists():
-                (folder / "killed").write_text(str(os.getpid()))
-                os.kill(os.getpid(), signal.SIGKILL)
-            return draw(self, step)
-
-        train._train = noting
-        batches.Batches.__call__ = dying  # type: ignore[method-assign]
-
-
-def test_a_dask_cluster_trains_each_row_once_and_goes_on_when_a_worker_is_killed(loop, tmp_path):
-    with dask(workers=2) as executor:
-        client = executor._client  # type: ignore[attr-defined]
-        client.register_plugin(Deadly(tmp_path))
-        first = set(client.run(os.getpid).values())
-        found = sweep_all(ROWS, tmp_path / "runs", executor=executor)
-        assert int((tmp_path / "killed").read_text()) in first
-        with dask(client.scheduler.address) as known:
-            assert known.submit(os.getpid).result() != os.getpid()
-    assert_equal_bits(found, loop)
-    ended = (tmp_path / "ended").read_text().split()
-    assert sorted(ended) == sorted(run.path.name for run in loop)
+def test_the_workers_of_a_scheduler_train(loop, tmp_path):
+    cluster = distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with cluster, dask(cluster.scheduler_address) as executor:
+        found = sweep_all(ROWS[:2], tmp_path, executor=executor)
+    torch.set_num_threads(before)
+    assert_equal_bits(found, loop[:2])
 
 
 def test_no_scheduler_answers():
@@ -191,7 +184,8 @@ def script(text: str) -> list[str]:
     head = f"""
         import sys, time
         from pathlib import Path
-        from reidlib.train import loop as train
+        from reidlib.train import build
+from reidlib.train import loop as train
         from reidlib.train.recipe import Recipe
         from reidlib.train.sweep import fit_all, processes
         RECIPE = {RECIPE!r}
@@ -275,8 +269,8 @@ def test_a_claim_survives_that_its_file_is_removed_while_others_wait(tmp_path):
             lock_file(tmp_path / "run").unlink()
             held.remove(i)
 
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(take, range(12)))
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(take, range(12)))
 
 
 def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
@@ -302,12 +296,12 @@ def test_a_worker_with_another_store_or_other_data_is_told(tmp_path, monkeypatch
 
 
 def test_environments_share_out_gpus_and_cores(monkeypatch):
-    monkeypatch.setattr(workers, "cores", lambda: 8)
-    monkeypatch.setattr(workers, "gpus", lambda: [])
+    monkeypatch.setattr(pool, "cores", lambda: 8)
+    monkeypatch.setattr(pool, "gpus", lambda: [])
     assert len(environments()) == 8
     assert {e["OMP_NUM_THREADS"] for e in environments()} == {"1"}
     assert len(environments(threads=4)) == 2
-    monkeypatch.setattr(workers, "gpus", lambda: ["4", "6"])
+    monkeypatch.setattr(pool, "gpus", lambda: ["4", "6"])
     assert [e["CUDA_VISIBLE_DEVICES"] for e in environments(3)] == ["4", "6", "4"]
     assert {e["NUMBA_NUM_THREADS"] for e in environments()} == {"4"}
     with pytest.raises(ReidError, match="both must be at least 1"):
@@ -343,14 +337,6 @@ def test_the_bar_counts_rows_and_failures(tmp_path, capsys):
     assert "1/2" in shown
     assert "failed=1" in shown
     assert "loss=" not in shown  # no bar of a single run
-
-
-def test_a_local_cluster_leaves_the_environment_as_it_was():
-    """Else whatever this process starts later would have one thread."""
-    before = dict(os.environ)
-    with dask(workers=1, threads=1) as executor:
-        assert executor.submit(abs, -1).result() == 1
-    assert dict(os.environ) == before
 
 
 def test_evaluations_are_made_where_a_run_was_trained(two, tmp_path, monkeypatch):

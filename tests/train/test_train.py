@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from reidlib.errors import ReidError
+from reidlib.train import build
 from reidlib.train import loop as train
 from reidlib.train.checkpoint import load_checkpoint, save_checkpoint
 from reidlib.train.loop import fit
@@ -206,13 +207,13 @@ def test_a_run_reports_its_throughput(run):
 
 def test_the_head_trains_at_a_rate_of_its_own():
     recipe = RECIPE.but(head_lr=10.0)
-    model = train.build_model(recipe, 8)
-    groups = {g["factor"]: g["params"] for g in train.build_optimizer(recipe, model).param_groups}
+    model = build.build_model(recipe, 8)
+    groups = {g["factor"]: g["params"] for g in build.build_optimizer(recipe, model).param_groups}
     head = {p.data_ptr() for n, p in model.named_parameters() if n.startswith("classifier.")}
     assert {p.data_ptr() for p in groups[10.0]} == head
     trainable = [p for p in model.parameters() if p.requires_grad]
     assert len(groups[1.0]) + len(groups[10.0]) == len(trainable)
-    plain = train.build_optimizer(RECIPE, model).param_groups
+    plain = build.build_optimizer(RECIPE, model).param_groups
     assert [len(group["params"]) for group in plain] == [len(trainable)]
 
 
@@ -222,7 +223,7 @@ def test_a_step_of_the_head_is_ten_times_as_long(tmp_path):
     changes = []
     for factor in (1.0, 10.0):
         recipe = RECIPE.but(**one_step, lr=1e-2, head_lr=factor)
-        before = train.build_model(recipe, recipe.load_dataset().num_ids).state_dict()
+        before = build.build_model(recipe, recipe.load_dataset().num_ids).state_dict()
         after = fit(recipe, device="cpu", store=tmp_path, progress=False).load_model().state_dict()
         changes.append({k: after[k] - before[k] for k in after})
     first, second = changes

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from reidlib.data import batches
 from reidlib.errors import ReidError
-from reidlib.evaluate import throughput
 from reidlib.system import parallel
 from reidlib.system.parallel import with_global_batch_norm
+from reidlib.train import build
 from reidlib.train import loop as train
 from reidlib.train.recipe import Recipe
 
@@ -47,15 +47,15 @@ CPU, DRAW = torch.device("cpu"), batches.Batches.__call__
 
 def in_double(patch: pytest.MonkeyPatch) -> None:
     """Models and images are float64, so that rounding is no excuse."""
-    build, draw = train.build_model, batches.Batches.__call__
+    make, draw = build.build_model, batches.Batches.__call__
 
     def double(self: batches.Batches, step: int) -> batches.Batch:
         batch = draw(self, step)
         return batches.Batch(**{**vars(batch), "images": batch.images.double()})
 
-    patch.setattr(train, "build_model", lambda recipe, ids: build(recipe, ids).double())
+    patch.setattr(build, "build_model", lambda *given: make(*given).double())
     patch.setattr(batches.Batches, "__call__", double)
-    patch.setattr(throughput, "report", lambda *_: {})
+    patch.setattr(train, "speed_report", lambda *_: {})
 
 
 def dying(self: batches.Batches, step: int) -> batches.Batch:

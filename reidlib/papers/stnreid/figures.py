@@ -22,7 +22,7 @@ from reidlib.geometry import box_iou, sample, theta_to_box, transform_points
 from reidlib.models.base import count_parameters
 from reidlib.papers.stnreid.measure import Pairs, thetas
 from reidlib.papers.stnreid.model import STNReID
-from reidlib.train.loop import build_model
+from reidlib.train.build import build_model
 from reidlib.train.recipe import Recipe
 from reidlib.visualize.people import TILE
 from reidlib.visualize.style import show

@@ -15,7 +15,7 @@ from reidlib.models.backbone import build_backbone
 from reidlib.models.base import count_parameters, evaluating
 from reidlib.models.heads import Heads
 from reidlib.papers.scr import recipe as scr
-from reidlib.train.loop import build_optimizer
+from reidlib.train.build import build_optimizer
 
 SIZE = (96, 32)
 

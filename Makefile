@@ -11,7 +11,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help workbook smoke test lab bench lock clean
+.PHONY: help workbook smoke test lab summary bench lock clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test: $(READY) ## lint, type check, tests, then the notebooks at profile smoke
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	$(PY) -m jupyterlab $$([ "$$(id -u)" != 0 ] || echo --allow-root) notebooks
+
+summary: $(READY) ## renew reports/claims.csv and the README's table from the committed tables
+	$(PY) -m reidlib.workbook.summary
 
 bench: $(READY) ## measure the speed claims; those beside a peer only where its environment is
 	@for file in $$(grep -l '^if __name__ ==' benchmarks/*.py | grep -v /peer_); do \

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from reidlib.errors import ReidError
-from reidlib.evaluate.ranking import candidates, match_ranks
+from reidlib.evaluate.ranking import Candidates, candidates, match_ranks
 from reidlib.system.files import atomic_write
 
 BLOCK = 2**22  # distances looked at together: 16 MB of float32
@@ -137,13 +137,7 @@ def score(
     Raises ReidError if a length does not fit or a distance is NaN (naming row and column; those
     to junk are not looked at).
     """
-    q_id, g_id = labels_of(q_pid, "q_pid"), labels_of(g_pid, "g_pid")
-    cams = protocol == "partial" and q_cam is None and g_cam is None
-    q_c = torch.zeros_like(q_id) if cams else labels_of(q_cam, "q_cam", len(q_id))
-    g_c = torch.zeros_like(g_id) if cams else labels_of(g_cam, "g_cam", len(g_id))
-    if max_rank < 1:
-        raise ReidError(f"max_rank is {max_rank}, it must be at least 1")
-    who = candidates(q_id, g_id, q_c, g_c, protocol)
+    q_id, g_id, q_c, who = labels_and_candidates(q_pid, g_pid, q_cam, g_cam, protocol, max_rank)
     parts = [torch.zeros(0, who.column.shape[1], dtype=torch.long)]
     for first, block in row_blocks(distance, len(q_id), len(g_id)):
         rows = slice(first, first + len(block))
@@ -155,12 +149,12 @@ def score(
         if not bool((known == kept.shape[1]).all()):
             refuse_nan(block, first)
         parts.append(rank.cpu())
-    return _metrics(
+    return metrics_of_ranks(
         torch.cat(parts).numpy(), who.right.sum(1).numpy(), q_id.numpy(), q_c.numpy(), max_rank
     )
 
 
-def _metrics(
+def metrics_of_ranks(
     rank: np.ndarray, number: np.ndarray, pid: np.ndarray, cam: np.ndarray, max_rank: int
 ) -> Metrics:
     """Metrics from the ascending ranks [Q,M] of which the first ``number`` [Q] count."""
@@ -194,6 +188,20 @@ def _metrics(
         )
         cmc = np.cumsum(hits[1 : max_rank + 1]) / valid.sum()
     return Metrics(cmc, table.astype(COLUMNS))
+
+
+def labels_and_candidates(
+    q_pid: Any, g_pid: Any, q_cam: Any, g_cam: Any, protocol: str, max_rank: int
+) -> tuple[Tensor, Tensor, Tensor, Candidates]:
+    """What ``score`` is given, checked: the queries' and the gallery's pids, the queries' cameras
+    (0 where the protocol needs none), and who matches whom."""
+    q_id, g_id = labels_of(q_pid, "q_pid"), labels_of(g_pid, "g_pid")
+    cams = protocol == "partial" and q_cam is None and g_cam is None
+    q_c = torch.zeros_like(q_id) if cams else labels_of(q_cam, "q_cam", len(q_id))
+    g_c = torch.zeros_like(g_id) if cams else labels_of(g_cam, "g_cam", len(g_id))
+    if max_rank < 1:
+        raise ReidError(f"max_rank is {max_rank}, it must be at least 1")
+    return q_id, g_id, q_c, candidates(q_id, g_id, q_c, g_c, protocol)
 
 
 def labels_of(values: Any, name: str, length: int | None = None) -> Tensor:

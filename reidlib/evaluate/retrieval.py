@@ -89,6 +89,11 @@ def evaluate(
     ``query_bank``, ``gallery_bank``: the images of the dataset's splits at ``model.size``, which
     saves decoding them again. Junk is not encoded, nor are frames that are not sampled.
     """
+    if not (hasattr(model, "encode") and hasattr(model, "size")):
+        raise ReidError(
+            f"{type(model).__name__} is no re-identification model: wrap it, "
+            "reidlib.models.wrap(network, size=(256, 128))"
+        )
     protocol = protocol or dataset.protocol
     if protocol not in (known := (*PROTOCOLS, "tracklet")):
         raise ReidError(f'unknown protocol "{protocol}"{nearest(protocol, known)}')

@@ -7,6 +7,7 @@ from typing import Any
 
 from reidlib.errors import ReidError, nearest
 from reidlib.models.base import Encoding, ReIDModel
+from reidlib.models.wrap import wrap
 from reidlib.system import types
 from reidlib.system.types import Option, options_of
 
@@ -29,6 +30,7 @@ __all__ = [
     "model_class",
     "option_defaults",
     "option_names",
+    "wrap",
 ]
 
 

@@ -64,6 +64,30 @@ def _train(given: argparse.Namespace) -> int:
     return 0
 
 
+def _evaluate(given: argparse.Namespace) -> int:
+    from reidlib.system.devices import pick_device
+    from reidlib.workbook import evaluation
+
+    common = {"rerank": given.rerank, "device": str(pick_device(given.device))}
+    if given.features and not given.model and not given.data:
+        options = common | {"protocol": given.protocol or "market1501", "distance": given.distance}
+        found = evaluation.of_features(given.features, given.labels, **options)
+        others = [evaluation.of_features(x, given.labels, **options) for x in given.compare]
+    elif given.model and given.data and not given.features:
+        network = {"size": given.size, "mean": given.mean, "std": given.std, "trust": given.trust}
+        network = {k: tuple(v) if isinstance(v, list) else v for k, v in network.items() if v}
+        options = common | {"protocol": given.protocol, "flip": given.flip} | network
+        found = evaluation.of_model(given.model, given.data, given.root, **options)
+        others = [evaluation.of_model(x, given.data, given.root, **options) for x in given.compare]
+    else:
+        raise ReidError("name a file or folder of features, or --model and --data")
+    print(evaluation.text(found, others))
+    if given.out:
+        evaluation.save(given.out, found, others)
+        print(f"\nwritten to {given.out}")
+    return 0
+
+
 def _data_list(given: argparse.Namespace) -> int:
     from reidlib.data.sets import check
 
@@ -189,6 +213,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--trace", metavar="PATH", help="a profiler's trace of four steps, as JSON")
     train.set_defaults(command=_train)
 
+    _evaluate_options(verbs.add_parser("evaluate", help="score your features, or a network"))
+
     data = verbs.add_parser("data", help="look at datasets").add_subparsers(
         required=True, metavar="list|check"
     )
@@ -224,3 +250,24 @@ def _parser() -> argparse.ArgumentParser:
     remove.add_argument("run", nargs="+", help="the beginning of a fingerprint")
     remove.set_defaults(command=_runs_remove)
     return parser
+
+
+def _evaluate_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("features", nargs="?", help=".npy, .npz, .safetensors, .parquet, or a folder of two")
+    add("--labels", metavar="CSV", help="pid,cam,split, one row a feature (default: beside them)")
+    add("--distance", default="cosine", choices=["cosine", "euclidean"], help="between features")
+    add("--model", help="a stored run, or a TorchScript or exported network (.pt, .pt2)")
+    add("--data", help="what it is evaluated on: a dataset's name, or a CSV path,pid,cam,split")
+    add("--root", help="the folder that holds datasets (default: REIDLIB_DATA)")
+    add("--size", type=int, nargs=2, metavar=("H", "W"), help="of a network's images (256 128)")
+    add("--mean", type=float, nargs=3, help="of a network's input (default: ImageNet's)")
+    add("--std", type=float, nargs=3, help="of a network's input (default: ImageNet's)")
+    add("--trust", action="store_true", help="a .pt2 of your own: reading it can execute code")
+    add("--flip", action="store_true", help="average with the mirror image")
+    add("--protocol", help="market1501, cuhk03, partial or tracklet")
+    add("--rerank", action="store_true", help="k-reciprocal re-ranking")
+    add("--compare", nargs="+", default=[], metavar="OTHER", help="paired with these")
+    add("--out", metavar="FOLDER", help="write metrics.json, per_query.csv, hardest.csv there")
+    add("--device", help="cpu, cuda or cuda:1 (default: CUDA if there is one)")
+    parser.set_defaults(command=_evaluate)

@@ -1,0 +1,120 @@
+"""Any network as a model: images in, features out, its own mean and deviation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from reidlib.data.bank import MEAN, STD
+from reidlib.errors import ReidError
+from reidlib.models.base import Encoding, ReIDModel
+
+
+class Renormalise(nn.Module):
+    """Images normalised with ImageNet's mean and deviation, as batches are, to another one's.
+
+    mean, std: of a channel, RGB in [0, 1]. Has no weights.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, mean: Sequence[float] = MEAN, std: Sequence[float] = STD) -> None:
+        super().__init__()
+        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+            raise ReidError(f"mean {tuple(mean)} and std {tuple(std)}: three each, std above 0")
+        a, b, c, d = (torch.tensor(x, dtype=torch.float64) for x in (MEAN, STD, mean, std))
+        for name, value in (("scale", b / d), ("shift", (a - c) / d)):
+            self.register_buffer(name, value.float().reshape(3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images * self.scale + self.shift
+
+
+class Wrapped(ReIDModel):
+    """A network of any kind, for evaluation; made by ``wrap``."""
+
+    def __init__(
+        self,
+        network: Callable[[Tensor], Any],
+        size: tuple[int, int],
+        mean: Sequence[float],
+        std: Sequence[float],
+    ) -> None:
+        super().__init__()
+        self.size = size
+        own = (tuple(mean), tuple(std)) != (MEAN, STD)
+        self.normalise = Renormalise(mean, std) if own else nn.Identity()
+        self.inside = network if isinstance(network, nn.Module) and _has_modes(network) else None
+        # not an attribute that is a module, which would be put into evaluation mode
+        self.function = (lambda images: network(images)) if self.inside is None else None
+
+    def encode(self, images: Tensor) -> Encoding:
+        network: Any = self.function if self.inside is None else self.inside
+        feature = network(self.normalise(images))
+        if not isinstance(feature, Tensor) or feature.ndim != 2 or len(feature) != len(images):
+            what = list(feature.shape) if isinstance(feature, Tensor) else type(feature).__name__
+            raise ReidError(
+                f"the wrapped network gives {what} for {len(images)} images: it must give features "
+                "[N, D], so pool its maps, choose one of its outputs or drop its classifier"
+            )
+        return {"feature": feature}
+
+
+def _has_modes(network: nn.Module) -> bool:
+    """An exported network cannot be put into training or evaluation mode."""
+    try:
+        network.train(network.training)
+    except NotImplementedError:
+        return False
+    return True
+
+
+def wrap(
+    network: Callable[[Tensor], Any],
+    size: tuple[int, int] = (256, 128),
+    *,
+    mean: Sequence[float] = MEAN,
+    std: Sequence[float] = STD,
+) -> Wrapped:
+    """A model for ``evaluate`` from a module, or a function, that makes features [N, D] of images
+    [N, 3, H, W].
+
+    size: (H, W) of the images it takes. mean, std: what it wants them normalised with, for RGB in
+    [0, 1]. For training, write a ``ReIDModel`` with a ``loss``, or give any model a backbone of
+    timm's (``backbone="timm:NAME"``).
+    """
+    return Wrapped(network, size, mean, std)
+
+
+def load_network(path: str | os.PathLike[str], *, trust: bool = False, **options: Any) -> Wrapped:
+    """A network that is stored with its code: TorchScript (``.pt``), or one of ``torch.export``
+    (``.pt2``), wrapped; ``options`` are those of ``wrap``.
+
+    A ``.pt2`` may hold pickles and expressions that are executed while it is read, so ``trust``
+    says that the file is one's own. Raises ReidError for another kind of file: weights alone do not
+    say what computes with them, and a pickled module is never read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ReidError(f"there is no file {path}")
+    if path.suffix == ".pt2" and not trust:
+        raise ReidError(
+            f"{path} is an exported network, and reading one can execute code that it holds: if it "
+            "is your own, say so with --trust (trust=True)"
+        )
+    try:
+        if path.suffix == ".pt2":
+            return wrap(torch.export.load(path).module(), **options)
+        return wrap(torch.jit.load(path, map_location="cpu"), **options)
+    except (RuntimeError, ValueError, OSError, KeyError) as error:
+        raise ReidError(
+            f"{path} is neither TorchScript nor an exported network (.pt2): save "
+            "torch.jit.trace(network, images), or wrap the module in Python (reidlib.models.wrap); "
+            "pickled modules are not read, as that would execute code"
+        ) from error

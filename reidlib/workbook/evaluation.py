@@ -1,0 +1,193 @@
+"""``python -m reidlib evaluate``: what features from anywhere, or a network, are worth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch.nn.functional as F
+
+from reidlib import rerank as reranking
+from reidlib.data import Dataset, load
+from reidlib.errors import ReidError
+from reidlib.evaluate.analysis import hardest_queries
+from reidlib.evaluate.blocks import Distance, score_features
+from reidlib.evaluate.compare import compare, interval
+from reidlib.evaluate.features import Features, FeatureSet, in_memory, read
+from reidlib.evaluate.metrics import Metrics, score
+from reidlib.evaluate.retrieval import evaluate
+from reidlib.evaluate.video import plan
+from reidlib.models.wrap import load_network
+from reidlib.system.files import atomic_write
+from reidlib.train import store
+
+SHOWN = ("mAP", "rank1", "rank5", "rank10", "mINP")
+HARDEST = 10
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """``metrics`` of ``what``; ``rows`` [Q]: where the queries stand in the file of labels."""
+
+    what: str
+    metrics: Metrics
+    rows: np.ndarray
+
+
+def of_features(
+    path: str,
+    labels: str | None = None,
+    *,
+    protocol: str = "market1501",
+    distance: Distance = "cosine",
+    rerank: bool = False,
+    device: str = "cpu",
+) -> Evaluation:
+    """Features in files (``evaluate.features.read``), scored block by block.
+
+    protocol: as in ``evaluate``; "tracklet" takes the mean of each tracklet's features. rerank:
+    k-reciprocal, which holds all features in memory. Raises ReidError for what is missing.
+    """
+    found = read(path, labels)
+    if protocol == "tracklet":
+        found = _tracklets(found)
+    columns = ["cam"] if protocol != "partial" else []
+    for side, table in zip(("query", "gallery"), (found.q_table, found.g_table), strict=True):
+        for column in columns:
+            if column not in table.columns:
+                raise ReidError(
+                    f'the labels of the {side} have no column "{column}", which protocol '
+                    f"{protocol} needs: add it, or use --protocol partial"
+                )
+    names: dict[str, Any] = {
+        f"{side}_{column}": table[column]
+        for side, table in (("q", found.q_table), ("g", found.g_table))
+        for column in ("pid", *columns)
+    }
+    rule = "market1501" if protocol == "tracklet" else protocol
+    if rerank:
+        a, b = (side.tensor().to(device) for side, _ in found.sides)
+        if distance == "cosine":
+            a, b = F.normalize(a), F.normalize(b)
+        metrics = score(reranking.k_reciprocal(a, b), **names, protocol=rule)
+    else:
+        metrics = score_features(
+            found.query, found.gallery, **names, protocol=rule, distance=distance, device=device
+        )
+    sizes = f"{len(found.query):,} x {len(found.gallery):,} x {found.query.dim}"
+    what = f"{path} ({sizes}, {distance}{', re-ranked' if rerank else ''}, protocol {protocol})"
+    return Evaluation(what, metrics, found.q_table["row"].to_numpy())
+
+
+def _tracklets(found: FeatureSet) -> FeatureSet:
+    sides: list[Features] = []
+    tables = []
+    for part, table in found.sides:
+        for column in ("cam", "tracklet"):
+            if column not in table.columns:
+                raise ReidError(f'protocol tracklet needs the column "{column}" in the labels')
+        kept = (table["pid"] != -1).to_numpy()
+        part, table = part.take(kept), table[kept].reset_index(drop=True)
+        planned = plan(table)
+        mean = planned.encode(lambda rows, part=part: {"feature": part.take(rows.numpy()).tensor()})
+        sides.append(in_memory(mean["feature"]))
+        tables.append(planned.table.assign(row=planned.table["tracklet"]))
+    return FeatureSet(sides[0], sides[1], tables[0], tables[1])
+
+
+def of_model(
+    name: str,
+    data: str,
+    root: str | None = None,
+    *,
+    protocol: str | None = None,
+    rerank: bool = False,
+    flip: bool = False,
+    device: str = "cpu",
+    **network: Any,
+) -> Evaluation:
+    """A stored run (the beginning of its fingerprint, or its folder) or a file that holds a network
+    with its code (``models.wrap.load_network``), evaluated on a dataset or on the images of a CSV.
+
+    network: size, mean and std of such a file.
+    """
+    dataset = _dataset(data, root)
+    if Path(name).is_file():
+        model: Any = load_network(name, **network)
+    else:
+        run = store.find(Path(name).name if Path(name).is_dir() else name)
+        model = run.load_model()
+    metrics = evaluate(model, dataset, protocol=protocol, rerank=rerank, flip=flip, device=device)
+    what = f"{name} on {dataset.name} (protocol {protocol or dataset.protocol})"
+    kept = np.flatnonzero(dataset.query["pid"] != -1)
+    rows = kept if len(kept) == metrics.num_queries else np.arange(metrics.num_queries)
+    return Evaluation(what, metrics, rows)
+
+
+def _dataset(data: str, root: str | None) -> Dataset:
+    if data.lower().endswith(".csv"):
+        return load("folder", root, csv=data)
+    return load(data, root)
+
+
+def summary(found: Evaluation) -> pd.DataFrame:
+    """metric, value, low, high in [0, 1]: means and their 95 % intervals over queries."""
+    rows = []
+    for name in SHOWN:
+        low, high = interval(found.metrics, name)
+        rows.append((name, found.metrics.as_dict()[name], low, high))
+    return pd.DataFrame(rows, columns=["metric", "value", "low", "high"])
+
+
+def hardest(found: Evaluation, number: int = HARDEST) -> pd.DataFrame:
+    """The queries that did worst; ``row``: where they stand in the labels, from 0."""
+    table = hardest_queries(found.metrics, number)
+    return table.assign(row=found.rows[table["query"]])[["row", "pid", "cam", "ap", "first_hit"]]
+
+
+def text(found: Evaluation, others: Sequence[Evaluation] = ()) -> str:
+    """What the command prints: means with intervals, CMC, hardest queries, paired differences."""
+    metrics = found.metrics
+    lines = [found.what, f"{metrics.num_valid:,} of {metrics.num_queries:,} queries count", ""]
+    for name, value, low, high in summary(found).itertuples(index=False):
+        lines.append(f"{name:<7}{100 * value:>7.2f} %   95 % [{100 * low:.2f}, {100 * high:.2f}]")
+    ranks = [k for k in (1, 2, 3, 5, 10, 20, 50) if k <= len(metrics.cmc)]
+    lines.append("CMC    " + "  ".join(f"{k}: {100 * metrics.rank(k):.2f}" for k in ranks))
+    if metrics.num_valid:
+        table = hardest(found).to_string(index=False, float_format=lambda value: f"{value:.4g}")
+        lines += ["", "hardest queries (row: of the labels, from 0)", table]
+    for other in others:
+        lines += ["", f"compared with {other.what}: there -> here, 95 % interval"]
+        lines += [repr(compare(other.metrics, metrics, name)) for name in ("mAP", "rank1")]
+    return "\n".join(lines)
+
+
+def save(folder: str, found: Evaluation, others: Sequence[Evaluation] = ()) -> None:
+    """Writes ``metrics.json`` (means, intervals, CMC, what was evaluated), ``per_query.csv``,
+    ``hardest.csv``, and ``compared.csv`` if there is something to compare with."""
+    out = Path(folder)
+    found.metrics.save(out)
+    table = summary(found)
+    means = json.loads((out / "metrics.json").read_text()) | {"what": found.what}
+    means["interval"] = {
+        name: None if low != low else [low, high]
+        for name, low, high in zip(table["metric"], table["low"], table["high"], strict=True)
+    }
+    atomic_write(out / "metrics.json", json.dumps(means, indent=1) + "\n")
+    if found.metrics.num_valid:
+        every = hardest(found, found.metrics.num_queries)
+        atomic_write(out / "hardest.csv", every.to_csv(index=False))
+    rows = [
+        (other.what, one.metric, one.a, one.b, one.difference, one.low, one.high, one.num_queries)
+        for other in others
+        for one in (compare(other.metrics, found.metrics, name) for name in SHOWN)
+    ]
+    if rows:
+        columns = ["other", "metric", "there", "here", "difference", "low", "high", "num_queries"]
+        differences = pd.DataFrame(rows, columns=columns)
+        atomic_write(out / "compared.csv", differences.to_csv(index=False))

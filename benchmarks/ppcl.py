@@ -25,8 +25,8 @@ from reidlib.data.augment import keep_boxes
 from reidlib.models import Encoding, ReIDModel
 from reidlib.models.base import evaluating
 from reidlib.papers.ppcl.model import PPCL
+from reidlib.papers.ppcl.pooling import frame
 from reidlib.papers.ppcl.rectifier import GLRec
-from reidlib.papers.ppcl.region import frame
 
 BATCH = 32
 COMPARED = {"+R": "Resize", "+R+L": "Resize", "+R+L, coarse 2": "Resize",

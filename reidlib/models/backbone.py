@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any, ClassVar
 
+import torch
 import torchvision.models as tv
 from torch import Tensor, nn
 
@@ -206,6 +207,15 @@ def build_backbone(name: str, weights: str | None = None, *, last_stride: int = 
     if weights is not None:
         load_weights(net, weights, name, imagenet, found)
     return found
+
+
+def map_shape(backbone: Backbone, size: tuple[int, int]) -> tuple[int, int]:
+    """(h, w) of the backbone's map of an image of ``size``, found by sending one through."""
+    with torch.no_grad():
+        training = backbone.training
+        shape = backbone.eval()(torch.zeros(1, 3, *size)).shape
+        backbone.train(training)
+    return int(shape[2]), int(shape[3])
 
 
 def torchvision_state(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

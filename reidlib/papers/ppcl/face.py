@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -18,7 +17,7 @@ from reidlib import geometry
 from reidlib.data.batches import Batch
 from reidlib.errors import ReidError
 from reidlib.losses import pairwise_euclidean
-from reidlib.models.backbone import Backbone, build_backbone
+from reidlib.models.backbone import build_backbone, map_shape
 from reidlib.models.base import Encoding, ReIDModel, accuracy, init_classifier
 
 Metric = Literal["euclidean", "cosine"]
@@ -56,15 +55,6 @@ class GlobalDepthwise(nn.Module):
 def fitted(maps: Tensor, box: Tensor, shape: tuple[int, int]) -> Tensor:
     """Regions ``box`` [N, 4] of maps [N, C, H, W], each resampled to [N, C, *shape]."""
     return geometry.sample(maps, geometry.box_to_theta(box), shape)
-
-
-def map_shape(backbone: Backbone, size: tuple[int, int]) -> tuple[int, int]:
-    """(h, w) of the backbone's map of an image of ``size``, found by sending one through."""
-    with torch.no_grad():
-        training = backbone.training
-        shape = backbone.eval()(torch.zeros(1, 3, *size)).shape
-        backbone.train(training)
-    return int(shape[2]), int(shape[3])
 
 
 def metric_distance(query: Tensor, gallery: Tensor, metric: Metric) -> Tensor:

@@ -1,8 +1,8 @@
 """Do PPCL's two modules find the true regions? Measured where these are known.
 
-A pair (``patches.make_pairs``) is a partial image and a holistic one, with the box of the latter
-that shows what the former shows: in the same image the cut itself, in another one of an embedded
-person the region that lies on the body as the cut does.
+A pair (``stnreid.measure.make_pairs``) is a partial image and a holistic one, with the box of the
+latter that shows what the former shows: in the same image the cut itself, in another one of an
+embedded person the region that lies on the body as the cut does.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from reidlib.data import Dataset, ImageBank
+from reidlib.data.partial import kept
 from reidlib.errors import ReidError
 from reidlib.evaluate.compare import bootstrap, summary
 from reidlib.evaluate.verdict import Claim, judged
@@ -22,8 +24,8 @@ from reidlib.geometry import box_iou
 from reidlib.models.base import device_of, evaluating
 from reidlib.papers.ppcl.constraints import cycle_error
 from reidlib.papers.ppcl.model import PPCL, in_image
+from reidlib.papers.ppcl.pooling import frame
 from reidlib.papers.ppcl.rectifier import GLRec
-from reidlib.papers.ppcl.region import frame
 from reidlib.papers.stnreid.measure import Of, Pairs
 
 Model = GLRec | PPCL
@@ -48,7 +50,7 @@ def gate_accuracy(model: Model, pairs: Pairs) -> Tensor:
     return ((partial >= 0.5).float() + (whole < 0.5).float()) / 2
 
 
-class Located(NamedTuple):
+class Found(NamedTuple):
     """Boxes [N, 4] of the holistic images as they are, also where the gate took one for partial:
     the ``region`` that CRLoc finds, and the one ``fixed`` at GLRec's box of the probe. ``cycle``
     [N]: Eq. 11's error, on the way back into the rectified image: a test does not know the whole
@@ -59,7 +61,7 @@ class Located(NamedTuple):
     cycle: Tensor
 
 
-def located(model: PPCL, pairs: Pairs) -> Located:
+def found_regions(model: PPCL, pairs: Pairs) -> Found:
     """What CRLoc finds in all pairs. Raises ReidError without a locator."""
     found, device = [], device_of(model)
     with evaluating(model):
@@ -69,14 +71,14 @@ def located(model: PPCL, pairs: Pairs) -> Located:
             back = model.regions({**reference, "box": there}, query)
             boxes = (in_image(box, reference["box"]) for box in (there, query["box"]))
             found.append((*boxes, cycle_error(back, query["box"])))
-    return Located(*(torch.cat(parts).cpu() for parts in zip(*found, strict=True)))
+    return Found(*(torch.cat(parts).cpu() for parts in zip(*found, strict=True)))
 
 
 def measures(model: Model | None, pairs: Pairs) -> dict[str, Tensor]:
     """What can be measured of a model on pairs, each [N].
 
     "rectified", "located", "fixed": IoU of GLRec's box, of CRLoc's region and of what it is at
-    first (``Located``) with the true patch, all within the frame; without a model that of the whole
+    first (``Found``) with the true patch, all within the frame; without a model that of the whole
     frame. "gate": its accuracy. "cycle": squared error in the frame's units (its side is 2).
     """
     true = pairs.true.clamp(-1, 1)
@@ -89,7 +91,7 @@ def measures(model: Model | None, pairs: Pairs) -> dict[str, Tensor]:
         found["rectified"] = box_iou(box.clamp(-1, 1), true)
         found["gate"] = gate_accuracy(model, pairs)
     if isinstance(model, PPCL) and model.locator is not None:
-        region, fixed, found["cycle"] = located(model, pairs)
+        region, fixed, found["cycle"] = found_regions(model, pairs)
         found["located"] = box_iou(region.clamp(-1, 1), true)
         found["fixed"] = box_iou(fixed.clamp(-1, 1), true)
     return found
@@ -118,7 +120,7 @@ def cycle_table(model: PPCL, pairs: Pairs, parts: int = 4) -> pd.DataFrame:
     Columns: cycle (mean error), located (mean IoU), low, high (95 % bootstrap over the
     part's people), pairs (their number).
     """
-    box, _, error = located(model, pairs)
+    box, _, error = found_regions(model, pairs)
     iou = box_iou(box.clamp(-1, 1), pairs.true.clamp(-1, 1))
     lines = []
     for index in error.argsort().tensor_split(parts):
@@ -133,7 +135,7 @@ def returning(claim: str, where: str, models: Sequence[PPCL], pairs: Pairs) -> C
     of cycle error and IoU over pairs, mean over the models (seeds), is negative."""
     moments = []
     for model in models:
-        box, _, error = located(model, pairs)
+        box, _, error = found_regions(model, pairs)
         iou = box_iou(box.clamp(-1, 1), pairs.true.clamp(-1, 1))
         a, b = (x.argsort().argsort().double() / len(pairs) for x in (error, iou))
         moments.append(torch.stack([a, b, a * b, a * a, b * b], 1))
@@ -145,3 +147,65 @@ def _correlation(sums: np.ndarray) -> np.ndarray:
     """Pearson's r [...] from the sums [..., 6] of a, b, ab, a², b² and their number."""
     a, b, ab, aa, bb = np.moveaxis(sums[..., :5] / sums[..., 5:], -1, 0)
     return (ab - a * b) / np.sqrt(np.maximum((aa - a * a) * (bb - b * b), 1e-24))
+
+
+def gate_right(
+    models: Sequence[Model],
+    split: pd.DataFrame,
+    dataset: Dataset,
+    shares: Sequence[float] = (0.2, 0.4, 0.6, 0.8),
+) -> dict[float, Tensor]:
+    """Whether each model's gate (one a seed) tells what each image of ``split`` is: 0 or 1 [S, N],
+    by the share that is kept of it; 1: whole. ``dataset`` gives the rest of what is cut."""
+    found = {}
+    for share in [*shares, 1.0]:
+        table = kept(dataset.but(query=split.reset_index(drop=True)), share).query
+        bank = ImageBank.from_split(table, models[0].size)
+        images = bank.images(slice(0, len(bank)))
+        eta = torch.stack([rectified_boxes(model, images)[1] for model in models])
+        found[share] = ((eta >= 0.5) == (share < 1)).float()
+    return found
+
+
+def gate_table(right: Mapping[float, Tensor], people: pd.Series) -> pd.DataFrame:
+    """How often the gate tells partial images from whole ones: what ``gate_right`` found on images
+    of ``people`` [N].
+
+    Columns: kept (the share, 1: whole), right (mean over the models), sd (over them), low, high
+    (95 %, see ``compare.summary``), n (models).
+    """
+    lines = [{"kept": share, **summary(some, people)} for share, some in right.items()]
+    return pd.DataFrame(lines).rename(columns={"mean": "right"})
+
+
+def balanced(right: Mapping[float, Tensor]) -> Tensor:
+    """Of each model and image [S, N] the share of ``gate_right`` that is right; partial and whole
+    count as much."""
+    partial = [some for share, some in right.items() if share < 1]
+    return (torch.stack(partial).mean(0) + right[1.0]) / 2
+
+
+def with_references(
+    dataset: Dataset, queries: Sequence[int], size: tuple[int, int], n: int = 3
+) -> tuple[Tensor, Tensor]:
+    """Some queries and, of each, ``n`` references: images of the same person, by other cameras
+    first, and as the last one (if n > 1) an image of the next person.
+
+    Returns images [Q, 3, H, W] and [Q, n, 3, H, W], normalised. Where the gallery has too few
+    images of the person, some are repeated. Raises ReidError if it has none.
+    """
+    people = dataset.gallery[dataset.gallery["pid"] > 0]
+    pids = sorted(people["pid"].unique())
+    chosen = []
+    for pid, cam in dataset.query.iloc[list(queries)][["pid", "cam"]].itertuples(index=False):
+        own = people[people["pid"] == pid]
+        if own.empty:
+            raise ReidError(f"identity {pid} has no gallery image to refer to")
+        own = pd.concat([own[own["cam"] != cam], own[own["cam"] == cam]])
+        other = people[people["pid"] == pids[(pids.index(pid) + 1) % len(pids)]]
+        same = max(1, n - 1)
+        chosen += [own.iloc[[i % len(own) for i in range(same)]], other[: n - same]]
+    table = pd.concat(chosen).reset_index(drop=True)
+    probes = dataset.query.iloc[list(queries)].reset_index(drop=True)
+    one, many = (ImageBank.from_split(x, size).images(slice(0, len(x))) for x in (probes, table))
+    return one, many.unflatten(0, (len(probes), n))

@@ -17,13 +17,14 @@ from reidlib import geometry
 from reidlib.data.batches import Batch
 from reidlib.errors import ReidError
 from reidlib.losses import batch_hard_triplet
+from reidlib.models.backbone import map_shape
 from reidlib.models.base import Encoding, ReIDModel, accuracy, init_classifier, take
 from reidlib.models.baseline import Baseline
 from reidlib.papers.ppcl.constraints import cycle_error, negative_regions, part_triplet
-from reidlib.papers.ppcl.face import GlobalDepthwise, Metric, map_shape, metric_distance
+from reidlib.papers.ppcl.face import GlobalDepthwise, Metric, metric_distance
 from reidlib.papers.ppcl.locator import Correlation, CRLoc, Start
+from reidlib.papers.ppcl.pooling import RegionDepthwise, RegionMean, frame
 from reidlib.papers.ppcl.rectifier import RATIO, GLRec, check_ratio, cut_boxes
-from reidlib.papers.ppcl.region import RegionDepthwise, RegionMean, frame
 
 Rectify = Literal["glrec", "resize", "pad"]
 Match = Literal["located", "fixed"]

@@ -16,7 +16,7 @@ from reidlib.evaluate.throughput import gmacs_of
 from reidlib.evaluate.verdict import Claim, judge
 from reidlib.models import Encoding, ReIDModel
 from reidlib.models.base import device_of, evaluating
-from reidlib.papers.stnreid.model import Localization, STNReID
+from reidlib.papers.stnreid.model import Localization
 
 # rows of Table 1 in their order: the module's own names
 TABLE1 = ("conv1", "pool1", "conv2", "pool2", "flatten", "fc1", "fc2", "fc3", "fc4")
@@ -138,16 +138,3 @@ def _seconds(call: Callable[[], Tensor]) -> float:
         call().sum().item()
         best = min(best, time.perf_counter() - start)
     return best
-
-
-def naive_distance(model: STNReID, query: Tensor, gallery: Tensor) -> Tensor:
-    """STNReID's affined distances [Q, G] pair by pair, as the text says it: every pair of images
-    concatenated and taken through the whole network. What ``distance`` must equal."""
-    with evaluating(model):
-        rows = []
-        for partial in query:
-            pairs = partial.expand_as(gallery)
-            affined, _ = model.affine(pairs, gallery)
-            a, b = (model.features(x) for x in (partial[None], affined))
-            rows.append(1 - torch.cosine_similarity(a, b))
-        return torch.stack(rows)

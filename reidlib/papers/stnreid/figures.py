@@ -58,7 +58,7 @@ def partial_triples(dataset: Dataset, n: int = 6) -> Figure:
 def overlap_by_row(table: pd.DataFrame) -> Figure:
     """Mean overlap with the true patch, one line for each kind of pairs, against the rows.
 
-    table: of ``patches.overlap_table``. Dashed: the identity transform, which reads all of it. Bars
+    table: of ``measure.overlap_table``. Dashed: the identity transform, which reads all of it. Bars
     are the 95 % interval over pairs, faint bands the standard deviation over seeds.
     """
     figure, axis = plt.subplots(figsize=(8.4, 4), layout="constrained")

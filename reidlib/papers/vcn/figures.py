@@ -278,7 +278,7 @@ LABELS = dict(zip((*FACTORS, "eps"), ("$s_w$", "$s_h$", "$t_w$", "$t_h$", "$\\ep
 def correction(images: pd.DataFrame) -> Figure:
     """One row a transformer, one column a factor; last the learned eps against the true error.
 
-    images: of ``detector.measure``; of several seeds the first is drawn. r: correlation over
+    images: of ``measure.all_corrections``; of several seeds the first is drawn. r: correlation over
     images, with its 95 % interval.
     """
     rows = list(dict.fromkeys(images.row))

@@ -99,7 +99,7 @@ def _learns(model: ReIDModel) -> bool:
     return getattr(model.transformer, "kind", "") in ("self", "wide")
 
 
-def measure(runs: Mapping[str, Sequence[Run]], dataset: Dataset) -> pd.DataFrame:
+def all_corrections(runs: Mapping[str, Sequence[Run]], dataset: Dataset) -> pd.DataFrame:
     """``corrections`` of several rows of a table and their seeds, with the columns row and seed."""
     return pd.concat(
         [

@@ -14,7 +14,7 @@ from reidlib.data.batches import Batch
 from reidlib.errors import ReidError
 from reidlib.geometry import sample
 from reidlib.losses import ranked_list
-from reidlib.models.backbone import build_backbone
+from reidlib.models.backbone import build_backbone, map_shape
 from reidlib.models.base import Encoding, ReIDModel, accuracy, init_classifier
 
 # "six", "four": free factors, with and without rotation, started at the identity. "wide": SC-STN
@@ -204,8 +204,7 @@ class VCN(ReIDModel):
         self.global_branch = Branch(channels, num_ids) if use_global else None
         self.transformer = self.spatial_head = self.spatial_branch = None
         if use_spatial:
-            with torch.no_grad():  # the kernels are as high as the map
-                height, width = _map_size(self.backbone, size)
+            height, width = map_shape(self.backbone, size)  # the kernels are as high as the map
             if stn != "none":
                 self.transformer = Transformer(height, width, stn, eps_max, stn_start)
             self.spatial_head = SpatialHead(channels, height, width, spatial, kernels)
@@ -264,10 +263,3 @@ class VCN(ReIDModel):
         if "eps" in found:
             parts["eps"] = found["eps"].detach().float().mean()
         return {"loss": total, **parts}
-
-
-def _map_size(backbone: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
-    training = backbone.training
-    height, width = backbone.eval()(torch.zeros(1, 3, *size)).shape[2:]
-    backbone.train(training)
-    return height, width

@@ -11,7 +11,7 @@ from reidlib.data.batches import Batch
 from reidlib.errors import ReidError
 from reidlib.models.base import evaluating
 from reidlib.papers.ppcl import model as ppcl
-from reidlib.papers.ppcl import region as region_depthwise
+from reidlib.papers.ppcl import pooling
 from reidlib.papers.ppcl.model import PPCL
 
 SIZE = (64, 64)
@@ -54,7 +54,7 @@ def naive(model: PPCL, query: torch.Tensor, gallery: torch.Tensor) -> torch.Tens
 @pytest.mark.parametrize("block", [2, 64])
 def test_distances_in_blocks_equal_those_of_single_pairs(metric, block, monkeypatch):
     monkeypatch.setattr(ppcl, "GALLERY", block)
-    monkeypatch.setattr(region_depthwise, "PAIRS", 2 * block)
+    monkeypatch.setattr(pooling, "PAIRS", 2 * block)
     model, images = build(metric=metric), torch.randn(7, 3, *SIZE)
     with evaluating(model):
         query, gallery = model.encode(images[:3]), model.encode(images[3:])

@@ -13,10 +13,9 @@ from matplotlib.patches import Rectangle
 from reidlib import models, visualize
 from reidlib.data import load
 from reidlib.errors import ReidError
-from reidlib.papers.ppcl import figures
-from reidlib.papers.ppcl import measure as regions
+from reidlib.papers.ppcl import figures, measure
 from reidlib.papers.ppcl.figures import BLUE, GREEN, RED
-from reidlib.papers.stnreid import measure as patches
+from reidlib.papers.stnreid.measure import make_pairs, select
 
 SMALL = {"train_ids": 2, "test_ids": 4, "cameras": 2, "images": 2, "size": (64, 32)}
 SIZE = (64, 32)
@@ -30,7 +29,7 @@ def closed():
 
 @pytest.fixture(scope="module")
 def pairs():
-    return patches.make_pairs(load("synthetic", **SMALL), SIZE)
+    return make_pairs(load("synthetic", **SMALL), SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +43,13 @@ def marks(axis):
 
 
 def test_regions_on_references(model, pairs):
-    some = patches.select(pairs, [0, 1])
+    some = select(pairs, [0, 1])
     references = some.holistic[:, None].expand(-1, 2, -1, -1, -1)
     figure = figures.located(model, some.partial, references, some.true, ["a", "b"])
     axes = figure.axes
     assert len(axes) == 2 * 4
     assert [marks(axis) for axis in axes[:4]] == [[], [], [BLUE, RED, GREEN], [BLUE, RED]]
-    found = regions.located(model, some).region
+    found = measure.found_regions(model, some).region
     drawn = next(p for p in axes[2].patches if to_hex(p.get_edgecolor()) == RED)
     x0, y0, x1, _ = found[0].clamp(-1, 1).tolist()
     assert drawn.get_width() == pytest.approx((x1 - x0) * SIZE[1] / 2, abs=1e-3)
@@ -58,7 +57,7 @@ def test_regions_on_references(model, pairs):
 
 
 def test_what_a_step_of_training_looks_at(model, pairs):
-    some = patches.select(pairs, [0, 1, 2])
+    some = select(pairs, [0, 1, 2])
     state = torch.random.get_rng_state()
     figure = figures.constraints(model, some.holistic, some.partial, some.holistic.flip(0))
     assert torch.equal(state, torch.random.get_rng_state()), "drawing draws from no one's generator"
@@ -84,7 +83,7 @@ def test_printed_beside_measured():
 
 
 def test_overlaps_of_both_modules(model, pairs):
-    table = regions.region_table({"GLRec (+R)": [model.rectifier], "PPCL": [model]},
+    table = measure.region_table({"GLRec (+R)": [model.rectifier], "PPCL": [model]},
                                  {"same image": pairs})  # fmt: skip
     axis = figures.region_overlaps(table).axes[0]
     assert [label.get_text() for label in axis.get_xticklabels()] == ["GLRec (+R)", "PPCL"]
@@ -94,7 +93,7 @@ def test_overlaps_of_both_modules(model, pairs):
 
 
 def test_overlap_against_the_cycle_error(model, pairs):
-    table = regions.cycle_table(model, pairs, parts=2)
+    table = measure.cycle_table(model, pairs, parts=2)
     axis = figures.cycle_overlaps({"PPCL": table}).axes[0]
     assert axis.containers[0].lines[0].get_ydata().tolist() == table["located"].tolist()
     assert [label.get_text() for label in axis.get_xticklabels()] == ["least", "largest"]

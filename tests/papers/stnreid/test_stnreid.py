@@ -14,7 +14,7 @@ from reidlib.losses import adaptive_weighted_triplet
 from reidlib.models.base import evaluating
 from reidlib.papers.stnreid import model as module
 from reidlib.papers.stnreid import recipe as stnreid
-from reidlib.papers.stnreid.costs import localization_table, naive_distance
+from reidlib.papers.stnreid.costs import localization_table
 from reidlib.papers.stnreid.model import Localization
 
 SIZE = (64, 32)
@@ -94,6 +94,19 @@ def test_theta_from_halves_is_theta_of_the_pair(batch):
         )
     assert not torch.allclose(whole, geometry.identity(8), atol=1e-2)
     torch.testing.assert_close(split, whole, rtol=0, atol=1e-5)
+
+
+def naive_distance(model, query, gallery):
+    """STNReID's affined distances [Q, G] pair by pair, as the text says it: every pair of images
+    concatenated and taken through the whole network. What ``distance`` must equal."""
+    with evaluating(model):
+        rows = []
+        for partial in query:
+            pairs = partial.expand_as(gallery)
+            affined, _ = model.affine(pairs, gallery)
+            a, b = (model.features(x) for x in (partial[None], affined))
+            rows.append(1 - torch.cosine_similarity(a, b))
+        return torch.stack(rows)
 
 
 @pytest.mark.parametrize(("blocks", "smooth"), [((64, 512, 256), 0.0), ((2, 3, 2), 1.5)])

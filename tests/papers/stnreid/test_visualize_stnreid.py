@@ -8,8 +8,7 @@ from matplotlib.patches import Polygon, Rectangle
 from reidlib import models
 from reidlib.data import load
 from reidlib.data.partial import partial_set
-from reidlib.papers.stnreid import figures
-from reidlib.papers.stnreid import measure as patches
+from reidlib.papers.stnreid import figures, measure
 from reidlib.papers.stnreid import recipe as stnreid
 from reidlib.workbook.profile import Profile
 
@@ -35,14 +34,14 @@ def model():
 
 
 def test_affined_images_by_row(dataset, model):
-    pairs = patches.select(patches.make_pairs(dataset, SIZE), [0, 1, 2])
+    pairs = measure.select(measure.make_pairs(dataset, SIZE), [0, 1, 2])
     figure = figures.affined_by_row({"Ep1": model, "Ep2": model}, pairs)
     axes = figure.axes
     assert len(axes) == 3 * 4
     shown = torch.tensor(axes[2].images[0].get_array())
     whole = torch.tensor(axes[0].images[0].get_array())
     torch.testing.assert_close(shown, whole, rtol=0, atol=1e-4)  # the identity
-    overlap = patches.overlaps(model, pairs)
+    overlap = measure.overlaps(model, pairs)
     assert axes[2].get_title() == f"IoU {overlap[0]:.2f}"
     marked = [sum(isinstance(p, Rectangle) for p in axis.patches) for axis in axes[:4]]
     assert marked == [1, 0, 0, 0], "the true patch"
@@ -50,7 +49,7 @@ def test_affined_images_by_row(dataset, model):
 
 
 def test_every_partial_image_with_every_holistic_one(dataset, model):
-    partial, holistic, names = patches.two_people(dataset, SIZE)
+    partial, holistic, names = measure.two_people(dataset, SIZE)
     figure = figures.affined_grid(model, partial, holistic, names)
     assert len(figure.axes) == 4 * 6
     outlines = [p for p in figure.axes[6].patches if isinstance(p, Polygon)]
@@ -67,8 +66,8 @@ def test_partial_triples(dataset):
 
 
 def test_overlap_by_row(dataset, model):
-    pairs = {"same image": patches.make_pairs(dataset, SIZE)}
-    table = patches.overlap_table({"Ep1": [model], "Ep2": [model]}, pairs)
+    pairs = {"same image": measure.make_pairs(dataset, SIZE)}
+    table = measure.overlap_table({"Ep1": [model], "Ep2": [model]}, pairs)
     axis = figures.overlap_by_row(table).axes[0]
     assert [t.get_text() for t in axis.get_xticklabels()] == ["Ep1", "Ep2"]
     assert axis.lines[0].get_ydata() == pytest.approx(table["mean"][1:])

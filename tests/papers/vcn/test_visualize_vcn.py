@@ -12,8 +12,7 @@ from reidlib.data.bank import denormalise
 from reidlib.errors import ReidError
 from reidlib.geometry import identity, sample
 from reidlib.models import build
-from reidlib.papers.vcn import figures
-from reidlib.papers.vcn import measure as detector
+from reidlib.papers.vcn import figures, measure
 from reidlib.papers.vcn.figures import corners, neighbours, pixels, readings
 from reidlib.visualize.architecture import LANE, LANES
 from reidlib.visualize.paired import query_distances
@@ -47,7 +46,7 @@ def vcn(**options):
 def test_a_transformers_picture_is_what_it_reads(dataset, images):
     theta = identity(3)
     theta[:, 0, 2] = 0.5  # reads from the right
-    body = detector.boxes(dataset.query[:3], "body")
+    body = measure.boxes(dataset.query[:3], "body")
     figure = figures.aligned(images, {"moved": theta}, body)
     axes = np.array(figure.axes).reshape(2, 3)
     seen = denormalise(sample(images, theta)).permute(0, 2, 3, 1).numpy()
@@ -76,7 +75,7 @@ def test_transformer_steps_show_the_factors(images):
         mean = models["SC-STN"].backbone(images[:1]).mean(1)[0]
     assert np.allclose(axes[0, 0].images[0].get_array(), mean, atol=1e-5)
     widths = [bar.get_width() for bar in axes[0, 1].patches[:4]]
-    expected = detector.factors(found["theta"])[0] - torch.tensor(detector.UNMOVED)
+    expected = measure.factors(found["theta"])[0] - torch.tensor(measure.UNMOVED)
     assert widths == pytest.approx(expected.tolist(), abs=1e-5)
     assert f"{found['eps'][0]:.2f}" in axes[0, 1].get_legend().texts[0].get_text()
     assert len(axes[1, 1].patches) == 6  # with rotation
@@ -151,8 +150,8 @@ def test_paired_lists_frame_what_each_model_finds(dataset):
 
 
 def test_correction_draws_found_against_true(dataset):
-    images = detector.corrections(vcn(), dataset)
-    free = detector.corrections(vcn(stn="four"), dataset)
+    images = measure.corrections(vcn(), dataset)
+    free = measure.corrections(vcn(stn="four"), dataset)
     rows = [images.assign(row="SC-STN", seed=0), free.assign(row="STN", seed=0)]
     figure = figures.correction(pd.concat(rows))
     axes = np.array(figure.axes).reshape(2, 5)

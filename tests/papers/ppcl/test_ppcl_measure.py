@@ -11,8 +11,8 @@ from reidlib.data.bank import padded_bank
 from reidlib.data.partial import make_partial
 from reidlib.errors import ReidError
 from reidlib.evaluate.retrieval import evaluate
-from reidlib.papers.ppcl import measure as regions
-from reidlib.papers.stnreid import measure as patches
+from reidlib.papers.ppcl import measure
+from reidlib.papers.stnreid.measure import make_pairs
 
 SMALL = {"train_ids": 2, "test_ids": 4, "cameras": 2, "images": 2, "size": (64, 32)}
 SIZE = (64, 32)
@@ -25,7 +25,7 @@ def dataset():
 
 @pytest.fixture(scope="module")
 def pairs(dataset):
-    return patches.make_pairs(dataset, SIZE)
+    return make_pairs(dataset, SIZE)
 
 
 def says(model, box: torch.Tensor, logit: torch.Tensor, of: torch.Tensor | None = None):
@@ -48,20 +48,20 @@ def ppcl(**options):
 
 def test_a_rectifier_that_knows(pairs):
     n = len(pairs)
-    found = regions.measures(says(glrec(), pairs.true, torch.ones(n)), pairs)
+    found = measure.measures(says(glrec(), pairs.true, torch.ones(n)), pairs)
     torch.testing.assert_close(found["rectified"], torch.ones(n))
     assert (found["gate"] == 0.5).all(), "right on partial, wrong on whole images"
-    shut = regions.measures(says(glrec(), pairs.true, -torch.ones(n)), pairs)
+    shut = measure.measures(says(glrec(), pairs.true, -torch.ones(n)), pairs)
     torch.testing.assert_close(shut["rectified"], geometry.box_area(pairs.true) / 4)
     assert (shut["gate"] == 0.5).all()
 
 
 def test_the_whole_frame(pairs, dataset):
-    found = regions.measures(None, pairs)
+    found = measure.measures(None, pairs)
     torch.testing.assert_close(found["rectified"], geometry.box_area(pairs.true) / 4)
-    other = patches.make_pairs(dataset, SIZE, "same person")
+    other = make_pairs(dataset, SIZE, "same person")
     inside = geometry.box_area(other.true.clamp(-1, 1)) / 4
-    torch.testing.assert_close(regions.measures(None, other)["located"], inside)
+    torch.testing.assert_close(measure.measures(None, other)["located"], inside)
 
 
 class Oracle(nn.Module):
@@ -78,24 +78,24 @@ class Oracle(nn.Module):
 
 
 def test_a_locator_that_knows(dataset):
-    pairs = patches.make_pairs(dataset, SIZE, "same person")
-    cut = patches.make_pairs(dataset, SIZE).true
+    pairs = make_pairs(dataset, SIZE, "same person")
+    cut = make_pairs(dataset, SIZE).true
     model = says(ppcl(), cut, torch.ones(len(pairs)), of=pairs.partial)
     model.locator = Oracle(pairs.true, cut)
-    found = regions.measures(model, pairs)
+    found = measure.measures(model, pairs)
     torch.testing.assert_close(found["located"], torch.ones(len(pairs)))
     torch.testing.assert_close(found["cycle"], torch.zeros(len(pairs)), atol=1e-9, rtol=0)
     assert found["rectified"].mean() < 1
     model.locator = Oracle(pairs.true, cut + 0.5)
     torch.testing.assert_close(
-        regions.measures(model, pairs)["cycle"], torch.full((len(pairs),), 0.5)
+        measure.measures(model, pairs)["cycle"], torch.full((len(pairs),), 0.5)
     )
 
 
 def test_the_table(dataset, pairs):
     model = says(ppcl(), pairs.true, torch.ones(len(pairs)))
-    of = {"same image": pairs, "same person": patches.make_pairs(dataset, SIZE, "same person")}
-    table = regions.region_table({"PPCL": [model, model], "+R": [ppcl(locate=False)]}, of)
+    of = {"same image": pairs, "same person": make_pairs(dataset, SIZE, "same person")}
+    table = measure.region_table({"PPCL": [model, model], "+R": [ppcl(locate=False)]}, of)
     assert list(table["row"].unique()) == ["whole frame", "PPCL", "+R"]
     rows = table.set_index(["row", "of", "measure"])["mean"]
     assert rows["PPCL", "same image", "rectified"] == pytest.approx(1)
@@ -112,12 +112,12 @@ def test_regions_are_those_of_the_image_as_it_is(pairs):
     model, n = ppcl(), len(pairs)
     whole = torch.tensor([[-1.0, -1, 1, 1]]).expand(n, 4)
     for logit in (torch.ones(n), -torch.ones(n)):  # both partial, or both whole
-        found = regions.located(says(model, pairs.true, logit), pairs)
+        found = measure.found_regions(says(model, pairs.true, logit), pairs)
         torch.testing.assert_close(found.region, whole)
         torch.testing.assert_close(found.fixed, whole)
     says(model, pairs.true, torch.ones(n), of=pairs.partial)
     nn.init.constant_(model.locator.fc.bias, 0.3)
-    found = regions.located(model, pairs)
+    found = measure.found_regions(model, pairs)
     torch.testing.assert_close(found.fixed, pairs.true)
     assert not torch.allclose(found.region, found.fixed)
 
@@ -126,10 +126,10 @@ def test_regions_against_their_cycle_error(dataset, pairs):
     torch.manual_seed(0)
     model = says(ppcl(), pairs.true, torch.ones(len(pairs)))
     nn.init.normal_(model.locator.fc.weight, std=0.2)
-    table = regions.cycle_table(model, pairs, parts=2)
+    table = measure.cycle_table(model, pairs, parts=2)
     assert table["pairs"].sum() == len(pairs)
     assert table["cycle"].is_monotonic_increasing
-    assert table["cycle"].iloc[1] <= regions.located(model, pairs).cycle.max()
+    assert table["cycle"].iloc[1] <= measure.found_regions(model, pairs).cycle.max()
     assert table["located"].between(0, 1).all()
 
 
@@ -143,22 +143,22 @@ class Shifted(Oracle):
 
 @pytest.mark.parametrize(("sign", "verdict"), [(1, "holds"), (-1, "reversed")])
 def test_who_returns_is_right(dataset, sign, verdict):
-    pairs = patches.make_pairs(dataset, SIZE, "same person")
-    cut = patches.make_pairs(dataset, SIZE).true
+    pairs = make_pairs(dataset, SIZE, "same person")
+    cut = make_pairs(dataset, SIZE).true
     model = says(ppcl(), cut, torch.ones(len(pairs)), of=pairs.partial)
     model.locator = Shifted(pairs.true.clamp(-1, 1), cut, sign)
-    claim = regions.returning("who returns is right", "3.2", [model] * 2, pairs)
+    claim = measure.returning("who returns is right", "3.2", [model] * 2, pairs)
     assert claim.verdict == verdict
     assert claim.measured == pytest.approx(-sign, abs=0.3)
-    one = regions.returning("who returns is right", "3.2", [model], pairs)
+    one = measure.returning("who returns is right", "3.2", [model], pairs)
     assert one.verdict == "too short to judge"
 
 
 def test_what_is_not_there(pairs):
     with pytest.raises(ReidError, match="no rectifier"):
-        regions.rectified_boxes(ppcl(rectify="resize"), pairs.partial)
+        measure.rectified_boxes(ppcl(rectify="resize"), pairs.partial)
     with pytest.raises(ReidError, match="no locator"):
-        regions.located(ppcl(locate=False), pairs)
+        measure.found_regions(ppcl(locate=False), pairs)
 
 
 def test_the_option_pad_of_a_test(dataset):
@@ -169,3 +169,24 @@ def test_the_option_pad_of_a_test(dataset):
     wanted = evaluate(model, cut, **banks).per_query
     pd.testing.assert_frame_equal(evaluate(model, cut, pad=True).per_query, wanted)
     assert not evaluate(model, cut).per_query.equals(wanted)
+
+
+def test_a_gate_that_always_says_partial(dataset):
+    model = models.build("glrec", 2, backbone="tiny", size=SIZE)
+    model.fc.bias.data[4] = 9.0
+    right = measure.gate_right([model, model], dataset.query, dataset, (0.4,))
+    table = measure.gate_table(right, dataset.query["pid"])
+    assert table["kept"].tolist() == [0.4, 1.0]
+    assert table["right"].tolist() == [1.0, 0.0]
+    assert table["n"].tolist() == [2, 2]
+    assert (measure.balanced(right) == torch.full((2, len(dataset.query)), 0.5)).all()
+
+
+def test_references_of_a_probe(dataset):
+    probes, references = measure.with_references(dataset, [0, 3], SIZE, n=3)
+    assert probes.shape == (2, 3, *SIZE)
+    assert references.shape == (2, 3, 3, *SIZE)
+    assert not torch.equal(references[0, 0], references[0, 2]), "the last is another person"
+    people = dataset.gallery[dataset.gallery["pid"] != dataset.query["pid"].iloc[0]]
+    with pytest.raises(ReidError, match="no gallery image"):
+        measure.with_references(dataset.but(gallery=people), [0], SIZE)

@@ -10,7 +10,7 @@ from reidlib.errors import ReidError
 from reidlib.models.base import evaluating
 from reidlib.papers.ppcl import locator as module
 from reidlib.papers.ppcl.locator import CRLoc, coverage
-from reidlib.papers.ppcl.region import RegionMean, cell_weights, frame
+from reidlib.papers.ppcl.pooling import RegionMean, cell_weights, frame
 
 CELLS = (4, 2)
 REGION = torch.tensor([[-1.0, -1.0, 1.0, 0.0], [-0.3, -0.9, 1.1, 0.6], [-1.0, -1.0, 1.0, 1.0]])

@@ -11,7 +11,7 @@ from reidlib.data.drawn.synthetic import NOMINAL
 from reidlib.errors import ReidError
 from reidlib.geometry import identity, transform_box
 from reidlib.models import build
-from reidlib.papers.vcn import measure as detector
+from reidlib.papers.vcn import measure
 from reidlib.papers.vcn.response import coverage, person_mask, person_share, person_table
 
 OPTIONS = {"train_ids": 4, "test_ids": 6, "cameras": 2, "images": 2, "distractors": 0, "junk": 0}
@@ -28,21 +28,21 @@ def vcn(**options):
 
 
 def test_the_true_correction_puts_the_body_where_a_perfect_detector_does(dataset):
-    theta = detector.true_correction(dataset.query)
+    theta = measure.true_correction(dataset.query)
     moved = transform_box(theta, boxes(dataset.query, "body"))
     torch.testing.assert_close(moved, torch.tensor(NOMINAL).expand_as(moved), rtol=0, atol=1e-5)
     exact = load("synthetic", size=(64, 32), detector_error=0.0, **OPTIONS)
-    none = detector.true_correction(exact.query)
+    none = measure.true_correction(exact.query)
     torch.testing.assert_close(none, identity(len(none)), rtol=0, atol=1e-4)
     with pytest.raises(ReidError, match="no column"):
-        detector.true_correction(dataset.query.drop(columns="body"))
+        measure.true_correction(dataset.query.drop(columns="body"))
 
 
 def test_factors_and_size_of_an_error():
     theta = torch.tensor([[[1.1, 0.0, -0.3], [0.0, 0.8, 0.05]]])
-    assert detector.factors(theta)[0].tolist() == pytest.approx([1.1, 0.8, -0.3, 0.05])
-    assert detector.error_size(theta).item() == pytest.approx(0.3)  # eps < 0.3 does not allow it
-    assert detector.error_size(identity(2)).tolist() == [0, 0]
+    assert measure.factors(theta)[0].tolist() == pytest.approx([1.1, 0.8, -0.3, 0.05])
+    assert measure.error_size(theta).item() == pytest.approx(0.3)  # eps < 0.3 does not allow it
+    assert measure.error_size(identity(2)).tolist() == [0, 0]
 
 
 class Oracle(torch.nn.Module):
@@ -57,73 +57,73 @@ class Oracle(torch.nn.Module):
     def forward(self, maps):
         theta = self.answers.clone()
         theta[:, :, :2] *= self.zoom
-        return maps, theta, detector.error_size(self.answers)
+        return maps, theta, measure.error_size(self.answers)
 
 
 def test_an_oracle_is_found_out(dataset):
     model = vcn()
-    model.transformer = Oracle(detector.true_correction(dataset.query))
-    images = detector.corrections(model, dataset).assign(row="oracle", seed=0)
+    model.transformer = Oracle(measure.true_correction(dataset.query))
+    images = measure.corrections(model, dataset).assign(row="oracle", seed=0)
     assert images.iou_after.to_numpy() == pytest.approx(1, abs=1e-4)
     assert images.iou_before.mean() < 0.95
-    found = detector.recovery(images).set_index("quantity")
+    found = measure.recovery(images).set_index("quantity")
     assert found.correlation.to_numpy() == pytest.approx(1, abs=1e-4)
     assert found.error.to_numpy() == pytest.approx(0, abs=1e-5)
     assert (found.untouched > 0.01).all()
 
     model.transformer = Oracle(model.transformer.answers, zoom=1.5)  # a frame of its own
-    own = detector.corrections(model, dataset).assign(row="zoomed", seed=0)
+    own = measure.corrections(model, dataset).assign(row="zoomed", seed=0)
     assert own.own_after.to_numpy() == pytest.approx(1, abs=1e-4)
     assert own.iou_after.mean() < 0.5
-    zoomed = detector.recovery(own).set_index("quantity")
+    zoomed = measure.recovery(own).set_index("quantity")
     assert zoomed.correlation["s_h"] == pytest.approx(1, abs=1e-4)
     assert zoomed.error["s_h"] > 0.4
 
 
 def test_a_collapsed_transformer_shows_no_box(dataset):
     model = vcn()
-    theta = detector.true_correction(dataset.query)
+    theta = measure.true_correction(dataset.query)
     theta[0, :, :2] = 0.0  # a point
     theta[1, 1] = 0.0  # a line
     model.transformer = Oracle(theta)
-    images = detector.corrections(model, dataset)
+    images = measure.corrections(model, dataset)
     assert (images.iou_after[:2] == 0).all()
     assert (images.own_after[:2] == 0).all()
     assert images.iou_after[2:].to_numpy() == pytest.approx(1, abs=1e-4)
     model.transformer = Oracle(torch.zeros_like(theta))
-    assert (detector.corrections(model, dataset).own_after == 0).all()
+    assert (measure.corrections(model, dataset).own_after == 0).all()
 
 
 def test_nothing_moved_is_nothing_gained(dataset):
-    images = detector.corrections(vcn(stn="six"), dataset).assign(row="six", seed=0)
+    images = measure.corrections(vcn(stn="six"), dataset).assign(row="six", seed=0)
     assert images.iou_after.to_numpy() == pytest.approx(images.iou_before.to_numpy(), abs=1e-5)
     assert images.eps.isna().all()
-    found = detector.recovery(images).set_index("quantity")
+    found = measure.recovery(images).set_index("quantity")
     assert found.correlation.isna().all()
     assert found.error["t_w"] == pytest.approx(found.untouched["t_w"], abs=1e-5)
-    text = detector.summary(images)
+    text = measure.summary(images)
     assert text.loc["six", "r s_w"] == "–"
     assert text.loc["six", "error"] == text.loc["six", "untouched"]
     with pytest.raises(ReidError, match="no spatial transformer"):
-        detector.corrections(vcn(stn="none"), dataset)
+        measure.corrections(vcn(stn="none"), dataset)
 
 
 def test_corrections_are_those_of_the_model(dataset):
     model = vcn(stn="wide")
-    images = detector.corrections(model, dataset, batch_size=5)
+    images = measure.corrections(model, dataset, batch_size=5)
     bank = ImageBank.from_split(dataset.query, model.size)
     with torch.no_grad():
         found = model.encode(bank.images(slice(0, len(bank))))
-    theta = detector.factors(found["theta"]).numpy()
-    assert images[list(detector.FACTORS)].to_numpy() == pytest.approx(theta, abs=1e-4)
+    theta = measure.factors(found["theta"]).numpy()
+    assert images[list(measure.FACTORS)].to_numpy() == pytest.approx(theta, abs=1e-4)
     assert images.eps.to_numpy() == pytest.approx(found["eps"].numpy(), abs=1e-4)
 
 
 def test_summary_has_mean_and_deviation_over_seeds(dataset):
     model = vcn()
-    one = detector.corrections(model, dataset)
+    one = measure.corrections(model, dataset)
     both = [one.assign(row="a", seed=s, s_w=one.s_w_true * (1 - 2 * s)) for s in (0, 1)]
-    text = detector.summary(pd.concat(both))
+    text = measure.summary(pd.concat(both))
     assert text.loc["a", "r s_w"] == "0.00 ± 1.41"  # once right, once the other way round
 
 
@@ -133,10 +133,10 @@ def test_interval_of_a_correlation():
     for _ in range(200):
         a = rng.standard_normal(50)
         b = 0.6 * a + 0.8 * rng.standard_normal(50)
-        _, low, high = detector.correlation(a, b)
+        _, low, high = measure.correlation(a, b)
         inside += low < 0.6 < high
     assert 180 <= inside <= 199
-    assert np.isnan(detector.correlation(np.ones(50), rng.standard_normal(50))).all()
+    assert np.isnan(measure.correlation(np.ones(50), rng.standard_normal(50))).all()
 
 
 def test_coverage_of_cells():

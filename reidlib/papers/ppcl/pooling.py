@@ -89,7 +89,7 @@ PAIRS = 1024  # regions that are resampled at once in a test
 
 
 class RegionDepthwise(nn.Module):
-    """What ``region.RegionMean`` is for means: each region is resampled to the kernels' size.
+    """What ``RegionMean`` is for means: each region is resampled to the kernels' size.
 
     The descriptor is the ReID network's own (a part of that, not of this module). Its batch norm
     comes last, so there is no neck.

@@ -6,7 +6,7 @@ import torch
 from reidlib import geometry, models
 from reidlib.data import load
 from reidlib.errors import ReidError
-from reidlib.papers.stnreid import measure as patches
+from reidlib.papers.stnreid import measure
 from reidlib.papers.stnreid.measure import Pairs
 
 SMALL = {"train_ids": 2, "test_ids": 4, "cameras": 3, "images": 2, "size": (64, 32)}
@@ -36,7 +36,7 @@ def model_with(theta):
 
 
 def test_in_the_same_image_the_patch_is_the_cut(dataset):
-    pairs = patches.make_pairs(dataset, SIZE)
+    pairs = measure.make_pairs(dataset, SIZE)
     assert len(pairs) == len(dataset.query)
     kept = geometry.box_area(pairs.true) / 4
     assert 0.4 <= kept.min() < kept.max() <= 0.8
@@ -47,8 +47,8 @@ def test_in_the_same_image_the_patch_is_the_cut(dataset):
 
 
 def test_in_another_image_the_patch_lies_on_the_body_as_the_cut_does(dataset):
-    pairs = patches.make_pairs(dataset, SIZE, "same person")
-    again = patches.make_pairs(dataset, SIZE, "same image")
+    pairs = measure.make_pairs(dataset, SIZE, "same person")
+    again = measure.make_pairs(dataset, SIZE, "same image")
     assert torch.equal(pairs.partial, again.partial), "the same cuts"
     from reidlib.data.dataset import boxes
 
@@ -60,44 +60,44 @@ def test_in_another_image_the_patch_lies_on_the_body_as_the_cut_does(dataset):
         here = (again.true[0, axis] - body[0, axis]) / (body[0, axis + 2] - body[0, axis])
         found = (pairs.true[0, axis] - there[axis]) / (there[axis + 2] - there[axis])
         assert found.item() == pytest.approx(here.item(), abs=1e-4)
-    other = patches.make_pairs(dataset, SIZE, "another person")
+    other = measure.make_pairs(dataset, SIZE, "another person")
     assert not torch.equal(other.holistic, pairs.holistic)
 
 
 def test_overlaps_of_the_truth_and_of_the_identity(dataset):
-    pairs = patches.make_pairs(dataset, SIZE)
+    pairs = measure.make_pairs(dataset, SIZE)
     truth = model_with(geometry.box_to_theta(pairs.true))
-    torch.testing.assert_close(patches.overlaps(truth, pairs), torch.ones(len(pairs)))
-    same = patches.overlaps(None, pairs)
+    torch.testing.assert_close(measure.overlaps(truth, pairs), torch.ones(len(pairs)))
+    same = measure.overlaps(None, pairs)
     torch.testing.assert_close(same, geometry.box_area(pairs.true) / 4)
-    table = patches.overlap_table({"Ep1": [truth, truth]}, {"same image": pairs})
+    table = measure.overlap_table({"Ep1": [truth, truth]}, {"same image": pairs})
     assert list(table["row"]) == ["identity", "Ep1"]
     assert table["mean"][1] == pytest.approx(1)
     assert table["low"][0] < table["mean"][0] < table["high"][0]
-    both = patches.overlaps_by_seed([truth, None], pairs)
+    both = measure.overlaps_by_seed([truth, None], pairs)
     torch.testing.assert_close(both, torch.stack([torch.ones(len(pairs)), same]))
     assert pairs.pid.tolist() == dataset.query["pid"].tolist()
 
 
 def test_real_people_have_no_true_patch_in_another_image(dataset):
     bare = dataset.but(**{k: t.drop(columns="body") for k, t in dataset.splits.items()})
-    assert len(patches.make_pairs(bare, SIZE)) == len(bare.query)
+    assert len(measure.make_pairs(bare, SIZE)) == len(bare.query)
     with pytest.raises(ReidError, match="true boxes exist for embedded people alone"):
-        patches.make_pairs(bare, SIZE, "same person")
+        measure.make_pairs(bare, SIZE, "same person")
     alone = dataset.but(gallery=dataset.gallery[dataset.gallery.pid < 1])
     with pytest.raises(ReidError, match="no gallery image by another camera"):
-        patches.make_pairs(alone, SIZE, "same person")
+        measure.make_pairs(alone, SIZE, "same person")
 
 
 def test_the_people_of_figure_5(dataset):
-    partial, holistic, names = patches.two_people(dataset, SIZE)
+    partial, holistic, names = measure.two_people(dataset, SIZE)
     assert (partial.shape, holistic.shape) == ((5, 3, *SIZE), (3, 3, *SIZE))
     assert names == ["A", "A'", "B"]
     assert len({image.numpy().tobytes() for image in holistic}) == 3
 
 
 def test_selected_pairs(dataset):
-    pairs = patches.make_pairs(dataset, SIZE)
-    some = patches.select(pairs, [2, 0])
+    pairs = measure.make_pairs(dataset, SIZE)
+    some = measure.select(pairs, [2, 0])
     assert isinstance(some, Pairs)
     assert torch.equal(some.true, pairs.true[[2, 0]])

@@ -7,7 +7,6 @@ and not what the resize filter covers.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import math
 import os
@@ -20,7 +19,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from reidlib.errors import ReidError
-from reidlib.system.files import atomic_write, cache_dir, explained
+from reidlib.system.files import atomic_write, cache_dir
+from reidlib.system.lock import claim
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1
 # what PIL raises for a file that is cut short, damaged or no image
@@ -88,12 +88,7 @@ def decoded_file(split: pd.DataFrame, size: tuple[int, int], progress: bool = Fa
     if path.is_file():
         return path
     part, note = path.with_suffix(".part"), path.with_suffix(".done")
-    lock_file = path.with_suffix(".lock")
-    with explained(lock_file):
-        lock_file.parent.mkdir(parents=True, exist_ok=True)
-        lock = open(lock_file, "a")  # noqa: SIM115  (never replaced: its lock would be lost)
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with claim(path):
         try:
             if not path.is_file():
                 _fill(part, note, split, size, progress)

@@ -1,6 +1,6 @@
-"""A claim on a run: one process trains it, the others wait, and a process that died holds nothing.
+"""A claim on a run or a file: one process makes it, the others wait, one that died holds nothing.
 
-The claim is an exclusive ``flock`` on ``<run>.lock`` beside the run's folder. The kernel lets it go
+The claim is an exclusive ``flock`` on ``<name>.lock`` beside it. The kernel lets it go
 when the process ends, however it ends. Linux passes it on to the server of an NFS (since 2.6.12;
 NFSv4 frees a lost machine's locks when its lease is over, by default after 90 seconds), so it also
 holds between machines. Where locks stay on one machine (Lustre mounted with ``localflock``, BeeGFS
@@ -29,13 +29,13 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 
 
 def lock_file(path: Path) -> Path:
-    """The file that stands for a run's folder: beside it, not in it, since that may be deleted."""
+    """The file that stands for a run: beside its folder, not in it, since that may be deleted."""
     return path.with_name(path.name + ".lock")
 
 
 @contextmanager
 def claim(path: Path, seconds: float = float("inf")) -> Iterator[None]:
-    """Holds the run at ``path`` while the block runs; waits until it is free.
+    """Holds what is made at ``path``, a run say, while the block runs; waits until it is free.
 
     It holds against other threads of this process too, and says so if it waits longer than a
     second. Raises ReidError if it is not free after ``seconds``, or where files cannot be locked.
@@ -45,10 +45,10 @@ def claim(path: Path, seconds: float = float("inf")) -> Iterator[None]:
         waited = time.monotonic() - began
         if waited >= seconds:
             raise ReidError(
-                f"{path} is being trained by {_holder(lock)}: wait until that is over, or stop it"
+                f"{path} is being made by {_holder(lock)}: wait until that is over, or stop it"
             )
         if waited > 1 and not said:
-            tqdm.write(f"{path.name}: waiting, {_holder(lock)} trains it", file=sys.stderr)
+            tqdm.write(f"{path.name}: waiting, {_holder(lock)} makes it", file=sys.stderr)
             said = True
         time.sleep(min(0.05 + waited / 10, 1.0))
     with file:  # closing it ends the claim
@@ -60,13 +60,13 @@ def claim(path: Path, seconds: float = float("inf")) -> Iterator[None]:
 
 
 def claimed(path: Path) -> bool:
-    """Whether some process, here or on another machine, trains the run at ``path`` now."""
+    """Whether some process, here or on another machine, makes what is at ``path`` now."""
     try:
         with open(lock_file(path)) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # nobody ever trained it, or files cannot be locked here
+    except OSError:  # nobody ever made it, or files cannot be locked here
         pass
     return False
 
@@ -86,8 +86,8 @@ def _taken(lock: Path) -> IO[str] | None:
         file.close()
         if error.errno in _NO_LOCKS:
             raise ReidError(
-                f"{lock} cannot be locked ({error.strerror}): put the run store on a file system "
-                "with locks (Lustre: mounted with flock), by REIDLIB_RUNS"
+                f"{lock} cannot be locked ({error.strerror}): put runs and cache on a file system "
+                "with locks (Lustre: mounted with flock), by REIDLIB_RUNS and REIDLIB_CACHE"
             ) from error
         raise
     file.close()

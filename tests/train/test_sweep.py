@@ -250,7 +250,7 @@ def test_a_claimed_run_is_not_removed(tmp_path):
     assert not claimed(run.path)
     with claim(run.path):
         assert claimed(run.path)
-        with pytest.raises(ReidError, match=f"is being trained by process {os.getpid()} on .*: wa"):
+        with pytest.raises(ReidError, match=f"is being made by process {os.getpid()} on .*: wa"):
             runs.remove(run.path.name, tmp_path)
         assert run.complete
     assert not claimed(run.path)

@@ -18,9 +18,6 @@ LINES = 16_500
 STILL = {
     "reidlib.evaluate.complexity -> reidlib.train.recipe",
     "reidlib.evaluate.complexity -> reidlib.workbook.published",
-    "reidlib.papers.ppcl.measure -> reidlib.workbook.claims",
-    "reidlib.papers.stnreid.costs -> reidlib.workbook.claims",
-    "reidlib.papers.stnreid.measure -> reidlib.workbook.claims",
     "reidlib.visualize.architecture -> reidlib.papers.rmgl.model",
     "reidlib.visualize.architecture -> reidlib.papers.rmgl.receptive",
     "reidlib.visualize.architecture -> reidlib.papers.scr.model",

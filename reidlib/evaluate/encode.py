@@ -35,7 +35,7 @@ def encode_split(
     ``flip``: "feature" becomes the mean over the image and its mirror image; a model whose other
     entries may be averaged too names them in ``mirror_averaged``. All other entries stay those of
     the image as it is. ``amp``: bfloat16 autocast on an accelerator, else float32 without TF32.
-    ``compile``: a mode of torch.compile (see ``system.compiling``); the model must take any batch
+    ``compile``: a mode of torch.compile (see ``system.compute``); the model must take any batch
     size. The model runs in evaluation mode and is left in the mode it was in, on ``device``
     (default: where it is). Returns tensors with n rows on that device; half precision becomes
     float32. Nothing waits for the accelerator.

@@ -51,9 +51,9 @@ def fit(
     ``REIDLIB_RUNS``. tier: where the images lie, default by size (see ``ImageBank``).
 
     How a run is computed is no part of its recipe; ``run.json`` says it. compile: a mode of
-    torch.compile (see ``system.compiling``), deterministic: the same bits every time, or an error
-    (see ``system.numerics``), trace: a file for a profiler's trace of four steps (see
-    ``system.trace``). Among processes that torchrun started each computes its rows of every batch
+    torch.compile (see ``system.compute``), deterministic: the same bits every time, or an error
+    (see ``system.compute``), trace: a file for a profiler's trace of four steps (see
+    ``system.timing``). Among processes that torchrun started each computes its rows of every batch
     (see ``system.parallel``).
 
     Raises ReidError, and keeps the last good state, if the loss is not finite.

@@ -42,6 +42,12 @@ class ReIDModel(nn.Module):
         a mean: 1). So the logs of different models can be held against chance, ln(identities)."""
         return {"id": 1}
 
+    @classmethod
+    def version(cls, options: Mapping[str, Any]) -> int:
+        """Of the architecture, from 1 on; it names the run. Raise it (for the ``options`` that are
+        concerned) when the same recipe would learn something else than before."""
+        return 1
+
     def load_start(self, state: Mapping[str, Tensor], model: str, same_people: bool) -> None:
         """Takes over, before training, what it needs of a finished run's weights.
 

@@ -5,6 +5,7 @@ Granularities for Person Re-Identification", 2018): one branch for each granular
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -23,7 +24,8 @@ class MGN(ReIDModel):
     """Shared up to the first block of conv4; then a branch for each number in ``stripes``.
 
     A branch of one stripe has a global feature alone and keeps the stride of conv5; the others have
-    last stride 1, a global feature and n stripes. All are max-pooled and reduced to 256; identity
+    last stride 1, a global feature and n stripes. All are max-pooled and reduced to 256 (1x1
+    convolution, batch norm, ReLU); identity
     loss on every part, triplet loss (margin 1.2) on the global ones. As we read the paper, both
     losses see the reduced features.
     """
@@ -56,7 +58,13 @@ class MGN(ReIDModel):
             for n in stripes
         )
         parts = [1 if n == 1 else 1 + n for n in stripes]
-        self.heads = nn.ModuleList(Heads(k, net.out_channels, width, num_ids) for k in parts)
+        self.heads = nn.ModuleList(
+            Heads(k, net.out_channels, width, num_ids, relu=True) for k in parts
+        )
+
+    @classmethod
+    def version(cls, options: Mapping[str, Any]) -> int:
+        return 2  # 1 had no ReLU behind the reductions
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Of each branch [N, parts, width], the global part first."""

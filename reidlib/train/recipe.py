@@ -165,6 +165,9 @@ class Recipe:
             "format": FORMAT,
             "weights": self.weights,
         }
+        version = models.model_class(self.model).version(self.options)
+        if version > 1:
+            content["version"] = version
         if self.start:
             content["start"] = [recipe.fingerprint() for recipe in self.start]
             data = [recipe.load_dataset().fingerprint for recipe in self.start]

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reidlib.data.batches import Batch
@@ -22,7 +21,15 @@ from reidlib.losses import batch_hard_triplet
 from reidlib.models.backbone import STAGES, build_backbone
 from reidlib.models.base import Encoding, ReIDModel, accuracy
 from reidlib.models.heads import Heads, identity_losses
-from reidlib.papers.rmgl.stripes import Pooling, balanced_cuts, partition, pool_stripes, unpartition
+from reidlib.papers.rmgl.stripes import (
+    Pooling,
+    Rounding,
+    balanced_cuts,
+    partition,
+    pool_equal,
+    pool_stripes,
+    unpartition,
+)
 
 Split = Literal["input", "stem", "conv2", "conv3", "conv4", "conv5"]
 Maps = dict[tuple[int, str], Tensor]  # (branch, "original" or "receptive") -> [N, C, H, W]
@@ -49,8 +56,11 @@ class RMGL(ReIDModel):
         op: bool = True,
         rp: bool = True,
         split: Split = "conv2",
+        pooling: Pooling = "max",
+        equal_pooling: Pooling | None = None,
         abp: bool = True,
         abp_pooling: Pooling = "avg",
+        abp_rounding: Rounding = "nearest",
         abp_training: bool = False,
         width: int = 256,
         margin: float | None = 0.6,
@@ -59,8 +69,10 @@ class RMGL(ReIDModel):
     ) -> None:
         """stripes: of each branch. op, rp: whether there is an original, a receptive path. split:
         where the latter is cut; "conv2" is the paper's res_conv2c, "input" the input partition,
-        "conv5" the output partition. abp: activation balanced pooling instead of equal stripes, at
-        test alone (as the text says) or with ``abp_training`` always; abp_pooling: "avg" is Eq. 11.
+        "conv5" the output partition (two equal paths with heads of their own: RP's control).
+        pooling: of equal stripes; equal_pooling: of equal stripes at test, if another. abp:
+        activation balanced pooling instead of equal stripes, at test alone (as the text says) or
+        with ``abp_training`` always; abp_pooling: "avg" is Eq. 11; abp_rounding: of its cuts.
         width: of a part's feature. margin: None is the soft margin. triplet: weight of its loss."""
         super().__init__()
         if not (op or rp):
@@ -69,18 +81,26 @@ class RMGL(ReIDModel):
             raise ReidError(f"rmgl: stripes is {stripes}, not one number from 1 on for each branch")
         self.size, self.stripes, self.split, self.margin = size, stripes, split, margin
         self.paths = ("original",) * op + ("receptive",) * rp
-        self.abp, self.abp_pooling, self.abp_training = abp, abp_pooling, abp_training
+        self.abp, self.abp_training = abp, abp_training
+        self.abp_pooling, self.abp_rounding = abp_pooling, abp_rounding
+        self.pooling, self.equal_pooling = pooling, equal_pooling or pooling
         self.triplet = triplet
         net = build_backbone(backbone, weights, last_stride=last_stride)
         self.trunk = nn.ModuleDict({stage: getattr(net, stage) for stage in SHARED})
         own = nn.ModuleDict({s: getattr(net, s) for s in STAGES if s not in SHARED})
         self.branches = nn.ModuleList(copy.deepcopy(own) for _ in stripes)  # equal at the start
-        parts = [len(self.paths) * (1 + n) for n in stripes]
+        # the one stripe of a whole map is its global feature: it has no second head
+        parts = [len(self.paths) * (1 + n * (n > 1)) for n in stripes]
         self.heads = nn.ModuleList(Heads(k, net.out_channels, width, num_ids) for k in parts)
 
     @classmethod
     def test_options(cls, options: Mapping[str, Any]) -> set[str]:
-        return set() if options.get("abp_training") else {"abp", "abp_pooling"}
+        balanced = {"abp", "abp_pooling", "abp_rounding"}
+        return {"equal_pooling"} | (set() if options.get("abp_training") else balanced)
+
+    @classmethod
+    def version(cls, options: Mapping[str, Any]) -> int:
+        return 2 if 1 in options.get("stripes", ()) else 1  # 1 had two heads on one whole map
 
     @property
     def identity_terms(self) -> dict[str, int]:
@@ -131,10 +151,14 @@ class RMGL(ReIDModel):
         for path in self.paths:
             x = maps[branch, path]
             parts.append(x.amax((2, 3)).unsqueeze(1))
+            if n == 1:
+                continue
             if self.abp and (self.abp_training or not self.training):
-                parts.append(pool_stripes(x, balanced_cuts(x, n), self.abp_pooling))
+                cuts = balanced_cuts(x, n, self.abp_rounding)
+                parts.append(pool_stripes(x, cuts, self.abp_pooling))
             else:
-                parts.append(F.adaptive_max_pool2d(x, (n, 1)).squeeze(3).transpose(1, 2))
+                pooling = self.pooling if self.training else self.equal_pooling
+                parts.append(pool_equal(x, n, pooling))
         return torch.cat(parts, 1)
 
     def features(self, images: Tensor) -> list[Tensor]:

@@ -164,3 +164,21 @@ def test_the_papers_settings():
     assert model.stripes == (2, 3)
     assert model.abp
     assert model.paths == ("original", "receptive")
+
+
+def test_the_one_stripe_of_a_whole_map_has_no_second_head(batch):
+    parts = [f.shape[1] for f in build(stripes=(1, 2)).features(batch.images)]
+    assert parts == [2, 6], "two paths: each a global part; each that and two stripes"
+
+
+def test_equal_stripes_may_be_pooled_otherwise_at_test(batch):
+    how = {"stripes": (2,), "rp": False, "abp": False}
+    model, other = build(**how), build(**how, equal_pooling="avg")
+    maps = model.maps(batch.images)
+    half = maps[0, "original"].shape[2] // 2
+    assert torch.equal(model.pooled(maps, 0), other.pooled(maps, 0)), "in training: maxima"
+    ours, theirs = model.eval().pooled(maps, 0), other.eval().pooled(maps, 0)
+    assert torch.equal(ours[:, 0], theirs[:, 0]), "the global part stays a maximum"
+    torch.testing.assert_close(theirs[:, 1], maps[0, "original"][:, :, :half].mean((2, 3)))
+    assert (ours[:, 1] >= theirs[:, 1]).all()
+    assert not torch.equal(ours, theirs)

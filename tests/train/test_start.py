@@ -15,6 +15,7 @@ from reidlib.models.mgn import MGN
 from reidlib.papers.rmgl.model import RMGL
 from reidlib.papers.scr.model import SCR
 from reidlib.papers.stnreid import recipe as stnreid
+from reidlib.system.files import root
 from reidlib.train import store as runs
 from reidlib.train.build import build_model, started_model
 from reidlib.train.loop import fit
@@ -254,6 +255,13 @@ def test_a_profile_scales_the_start_too():
 def test_departures_name_another_start():
     assert "start baseline (none)" in departures(BASE.but(start=BASE), BASE)
     assert departures(STAGE2, STAGE2.but(start=STAGE1.but(seed=4))) == ""
+
+
+def test_a_profile_names_weights_or_a_file():
+    for given, read in (("start", "start"), ("imagenet", "imagenet"), (None, None)):
+        assert profile.load("smoke", overrides={"weights": given}).weights == read
+    file = profile.load("smoke", overrides={"weights": "some/file.safetensors"}).weights
+    assert file == str(root() / "some/file.safetensors")
 
 
 def test_every_profile_can_read_the_rows():

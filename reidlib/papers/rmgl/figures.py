@@ -284,7 +284,7 @@ COLUMNS = {
 def stripe_shares(table: pd.DataFrame) -> Figure:
     """One column a number of stripes, one line a path and way of cutting.
 
-    table: rows of ``alignment.alignment_table`` with a column ``x``, the detector's error. Above:
+    table: rows of ``measure.alignment_table`` with a column ``x``, the detector's error. Above:
     how much of a stripe lies on the part it is meant to show (mean over images and stripes, higher
     is better); below: by how much the cuts wander over the body from image to image (lower is).
     """

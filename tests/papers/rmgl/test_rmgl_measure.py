@@ -6,7 +6,7 @@ import torch
 from reidlib.data import ImageBank, load
 from reidlib.errors import ReidError
 from reidlib.models import build
-from reidlib.papers.rmgl.alignment import (
+from reidlib.papers.rmgl.measure import (
     alignment_table,
     boxes,
     intended_parts,

@@ -21,6 +21,7 @@ from reidlib.system.types import Option, check_options, check_type
 from reidlib.workbook import profile as profiles
 
 PATH_VARIABLES = ("REIDLIB_DATA", "REIDLIB_RUNS", "REIDLIB_CACHE", "REIDLIB_WEIGHTS_DIR")
+FILES = ("csv", "weights")  # keys of a profile that name a file
 STOPPED = '<span style="color:red; font-size:2em;">Interrupted: this notebook did not end.</span>'
 
 
@@ -65,16 +66,27 @@ def run(
         raise ReidError(
             f'parameter "{name}" is set by {"--profile" if name == "profile" else "--set"}'
         )
+    overrides = _typed_here(overrides or {})
     with _environment():
         jobs = []
         for path in find_notebooks(only):
-            given = {"profile": profile, "overrides": dict(overrides or {}), **(parameters or {})}
-            jobs.append((path, _report_folder(path.stem, profile, overrides or {}), given))
+            given = {"profile": profile, "overrides": overrides, **(parameters or {})}
+            jobs.append((path, _report_folder(path.stem, profile, overrides), given))
             _check_parameters(path, given)
         for folder in {folder for _, folder, _ in jobs}:
             _check_writable(folder)
             _check_writable(root() / "figures" / folder.name)
         return _run_all(jobs)
+
+
+def _typed_here(value: Any, key: str = "") -> Any:
+    """``value`` with the paths of files that lie where the command was typed made absolute: a
+    kernel works in another folder."""
+    if isinstance(value, Mapping):
+        return {k: _typed_here(v, k) for k, v in value.items()}
+    if key in FILES and isinstance(value, str) and Path(value).is_file():
+        return os.path.abspath(value)
+    return value
 
 
 def _run_all(jobs: Sequence[tuple[Path, Path, dict[str, Any]]]) -> list[Outcome]:
@@ -167,7 +179,7 @@ def _first_line(exception: Exception) -> str:
 def _report_folder(notebook: str, profile: str, overrides: Mapping[str, Any]) -> Path:
     """Where a notebook's report goes. Raises ReidError if its profile, dataset, backbone or weights
     are not right."""
-    from reidlib.data import data_options
+    from reidlib.data import data_options, load
     from reidlib.models.backbone import BACKBONES
 
     wanted = profiles.load(profile, notebook, overrides)
@@ -181,6 +193,8 @@ def _report_folder(notebook: str, profile: str, overrides: Mapping[str, Any]) ->
         )
     known = data_options(wanted.dataset) | {"partial": Option(dict, None)}
     check_options(wanted.data_options, known, f"dataset {wanted.dataset}")
+    if wanted.dataset == "folder":  # one's own images: what is wrong with them is said at once
+        load("folder", **wanted.data_options)
     return root() / "reports" / wanted.folder
 
 

@@ -18,7 +18,7 @@ import measure
 import numpy as np
 import torch
 
-from reidlib.evaluate.retrieval import score
+from reidlib.evaluate import score
 
 BLOCK = 2**26  # distances held at once, as in reidlib.evaluate.encode
 

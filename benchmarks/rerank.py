@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from reidlib import rerank
-from reidlib.evaluate.retrieval import score
+from reidlib.evaluate import score
 
 
 def ours(path: str, num_query: int) -> None:

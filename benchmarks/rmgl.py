@@ -14,7 +14,7 @@ import measure
 import torch
 
 from reidlib import models
-from reidlib.evaluate.throughput import gmacs
+from reidlib.evaluate.cost import gmacs
 from reidlib.models import ReIDModel
 
 

@@ -17,25 +17,26 @@ from reidlib.system.compute import full_precision
 from reidlib.system.sparse import Rows, mean_of_rows, sum_of_minima
 
 BLOCK = 2**24  # distances held at once: 64 MB of float32
+Features = Tensor | np.ndarray
 ROWS, PAIRS = 256, 1024  # images, and pairs of features, handled at once: what fits a cache
 
 
 def k_reciprocal(
-    query: Tensor, gallery: Tensor, k1: int = 20, k2: int = 6, lambda_: float = 0.3
+    query: Features, gallery: Features, k1: int = 20, k2: int = 6, lambda_: float = 0.3
 ) -> Tensor:
     """Re-ranked distances between features.
 
-    ``query`` [Q,D], ``gallery`` [G,D]: features as they are compared (normalise them first where
-    the distance is cosine). Returns [Q,G] float32 in [0,1]: the Jaccard distance of the
-    k-reciprocal encodings plus ``lambda_`` times (d - Jaccard), where d is the squared Euclidean
-    distance divided by the query's largest one (Eq. 12). ``k1``: neighbours that must be mutual;
-    ``k2``: neighbours whose encodings are averaged (1: none); of fewer images all are neighbours.
-    The neighbours are sought on the features' device, the sets are made on the CPU.
+    ``query`` [Q,D], ``gallery`` [G,D]: tensors or arrays, features as they are compared (normalise
+    them first where the distance is cosine). Returns [Q,G] float32 in [0,1]: the Jaccard distance
+    of the k-reciprocal encodings plus ``lambda_`` times (d - Jaccard), where d is the squared
+    Euclidean distance divided by the query's largest one (Eq. 12). ``k1``: neighbours that must be
+    mutual; ``k2``: neighbours whose encodings are averaged (1: none); of fewer images all are
+    neighbours. The neighbours are sought on the features' device, the sets are made on the CPU.
 
     Memory beyond features and result grows with (Q + G) k1, not with (Q + G)².
     Raises ReidError for shapes that do not fit, values that are not finite, or bad parameters.
     """
-    features = _checked(query, gallery)
+    query, gallery, features = _checked(query, gallery)
     if k1 < 1 or k2 < 1 or not 0 <= lambda_ <= 1:
         raise ReidError(f"k1 {k1} and k2 {k2} must be at least 1, lambda_ {lambda_} in [0, 1]")
     result, near, scale = _nearest(features, len(query), max(k1 + 1, k2), lambda_)
@@ -49,14 +50,14 @@ def k_reciprocal(
     return result
 
 
-def average_query_expansion(query: Tensor, gallery: Tensor, k: int = 5) -> Tensor:
+def average_query_expansion(query: Features, gallery: Features, k: int = 5) -> Tensor:
     """Each query feature averaged with those of its ``k`` most similar gallery images.
 
     ``query`` [Q,D], ``gallery`` [G,D]; all are L2-normalised first, similarity is the cosine.
     Returns the new query features [Q,D], L2-normalised, float32. (Chum et al., Total Recall, ICCV
     2007, with ranks in place of spatial verification.) Raises ReidError as ``k_reciprocal`` does.
     """
-    _checked(query, gallery)
+    query, gallery, _ = _checked(query, gallery)
     if not 1 <= k <= len(gallery):
         raise ReidError(f"k is {k}, there are {len(gallery)} gallery images to average with")
     query, gallery = F.normalize(query.float()), F.normalize(gallery.float())
@@ -69,9 +70,10 @@ def average_query_expansion(query: Tensor, gallery: Tensor, k: int = 5) -> Tenso
     return torch.cat(parts)
 
 
-def _checked(query: Tensor, gallery: Tensor) -> Tensor:
-    """All features [N,D] float32, moved so that their mean is 0: no distance changes, and less is
-    lost to rounding when squared norms are subtracted."""
+def _checked(query: Features, gallery: Features) -> tuple[Tensor, Tensor, Tensor]:
+    """Both as tensors, and all features [N,D] float32, moved so that their mean is 0: no distance
+    changes, and less is lost to rounding when squared norms are subtracted."""
+    query, gallery = (torch.as_tensor(side) for side in (query, gallery))
     if query.ndim != 2 or gallery.ndim != 2 or query.shape[1] != gallery.shape[1]:
         raise ReidError(
             f"features must be [Q,D] and [G,D], not {tuple(query.shape)}, {tuple(gallery.shape)}"
@@ -84,7 +86,7 @@ def _checked(query: Tensor, gallery: Tensor) -> Tensor:
         row = int(bad[0])
         side, row = ("query", row) if row < len(query) else ("gallery", row - len(query))
         raise ReidError(f"the feature of {side} image {row} is not finite")
-    return features.sub_(features.mean(0))
+    return query, gallery, features.sub_(features.mean(0))
 
 
 def _nearest(

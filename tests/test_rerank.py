@@ -146,3 +146,12 @@ def test_bad_input():
     gallery[4, 2] = math.nan
     with pytest.raises(ReidError, match="gallery image 4 is not finite"):
         k_reciprocal(query, gallery)
+
+
+def test_arrays_are_taken_as_tensors_are():
+    query, gallery = torch.randn(4, 6), torch.randn(9, 6)
+    for function in (k_reciprocal, average_query_expansion):
+        found = function(query.numpy(), gallery.numpy())
+        assert torch.equal(found, function(query, gallery))
+    with pytest.raises(ReidError, match=r"features must be \[Q,D\] and \[G,D\], not \(6,\)"):
+        k_reciprocal(query.numpy()[0], gallery.numpy())

@@ -2,7 +2,7 @@
 
 from reidlib.evaluate.compare import compare
 from reidlib.evaluate.encode import encode_split
-from reidlib.evaluate.metrics import Metrics
-from reidlib.evaluate.retrieval import evaluate, score
+from reidlib.evaluate.metrics import Metrics, hardest_queries, score
+from reidlib.evaluate.retrieval import evaluate
 
-__all__ = ["Metrics", "compare", "encode_split", "evaluate", "score"]
+__all__ = ["Metrics", "compare", "encode_split", "evaluate", "hardest_queries", "score"]

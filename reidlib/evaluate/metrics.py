@@ -14,11 +14,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from reidlib.errors import ReidError
+from reidlib.errors import ReidError, nearest
 from reidlib.evaluate.ranking import Candidates, candidates, match_ranks
 from reidlib.system.files import atomic_write
 
 BLOCK = 2**22  # distances looked at together: 16 MB of float32
+Distances = Tensor | np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +116,7 @@ COLUMNS = {
 
 
 def score(
-    distance: Tensor | Iterable[Tensor],
+    distance: Distances | Iterable[Distances],
     q_pid: Any,
     g_pid: Any,
     q_cam: Any = None,
@@ -126,13 +127,13 @@ def score(
 ) -> Metrics:
     """Scores a ranking.
 
-    ``distance``: [Q,G], smaller is more alike, infinity allowed; or an iterable of its row blocks
-    [B,G] in query order, so that memory depends on the block. Any floating type, taken as it is;
-    on CPU or CUDA. ``q_pid``, ``q_cam`` [Q] and ``g_pid``, ``g_cam`` [G]: integers (array, tensor,
-    Series or list). ``protocol``: "market1501" and "cuhk03" (the new protocol) ignore gallery
-    images with the query's identity and camera, "partial" has no camera filter. Gallery images
-    with pid -1 (junk) are ignored; pid 0 (distractor) stays in the gallery and matches nobody.
-    At equal distance a wrong image ranks before a right one.
+    ``distance``: [Q,G], tensor or array, smaller is more alike, infinity allowed; or an iterable of
+    its row blocks [B,G] in query order, so that memory depends on the block. Any floating type,
+    taken as it is; on CPU or CUDA. ``q_pid``, ``q_cam`` [Q] and ``g_pid``, ``g_cam`` [G]: integers
+    (array, tensor, Series or list). ``protocol``: "market1501" and "cuhk03" (the new protocol)
+    ignore gallery images with the query's identity and camera, "partial" has no camera filter.
+    Gallery images with pid -1 (junk) are ignored; pid 0 (distractor) stays in the gallery and
+    matches nobody. At equal distance a wrong image ranks before a right one.
 
     Raises ReidError if a length does not fit or a distance is NaN (naming row and column; those
     to junk are not looked at).
@@ -204,6 +205,22 @@ def labels_and_candidates(
     return q_id, g_id, q_c, candidates(q_id, g_id, q_c, g_c, protocol)
 
 
+def hardest_queries(metrics: Metrics, number: int = 20, by: str = "ap") -> pd.DataFrame:
+    """The ``number`` valid queries that did worst, worst first.
+
+    ``by``: "ap", "ap_trapezoidal", "inp" or "first_hit"; at a draw, the later first hit is worse.
+    Columns: query (row number), then those of ``Metrics.per_query``.
+    """
+    choices = ("ap", "ap_trapezoidal", "inp", "first_hit")
+    if by not in choices:
+        raise ReidError(f'cannot sort queries by "{by}"{nearest(by, choices)}')
+    table = metrics.per_query.dropna().rename_axis("query").reset_index()
+    table["later"] = -table["first_hit"]
+    order = [by, "later", "query"] if by != "first_hit" else ["later", "query"]
+    worst = table.sort_values(order).drop(columns="later")
+    return worst.head(number).reset_index(drop=True)
+
+
 def labels_of(values: Any, name: str, length: int | None = None) -> Tensor:
     if values is None:
         raise ReidError(f'{name} is missing: only protocol "partial" does without cameras')
@@ -216,12 +233,18 @@ def labels_of(values: Any, name: str, length: int | None = None) -> Tensor:
 
 
 def row_blocks(
-    distance: Tensor | Iterable[Tensor], num_query: int, num_gallery: int
+    distance: Distances | Iterable[Distances], num_query: int, num_gallery: int
 ) -> Iterator[tuple[int, Tensor]]:
     """Row blocks of bounded size with the number of their first row; checks every shape."""
     first = 0
     step = max(1, BLOCK // max(num_gallery, 1))
-    for rows in [distance] if isinstance(distance, Tensor) else distance:
+    for given in [distance] if isinstance(distance, Distances) else distance:
+        rows = torch.from_numpy(given) if isinstance(given, np.ndarray) else given
+        if not isinstance(rows, Tensor):
+            raise ReidError(
+                f"distances are {type(rows).__name__}: give a tensor or an array "
+                f"[{num_query},{num_gallery}], or its row blocks"
+            )
         if rows.ndim != 2 or rows.shape[1] != num_gallery or first + len(rows) > num_query:
             raise ReidError(
                 f"distances from row {first} on have shape {tuple(rows.shape)}, "

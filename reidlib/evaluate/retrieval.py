@@ -1,7 +1,4 @@
-"""Evaluation of a model on a dataset: encode both splits, stream the distances, score.
-
-What a notebook needs of evaluation is importable from here.
-"""
+"""Evaluation of a model on a dataset: encode both splits, stream the distances, score."""
 
 from __future__ import annotations
 
@@ -17,7 +14,6 @@ from reidlib import rerank as reranking
 from reidlib.data.bank import ImageBank, padded_bank
 from reidlib.data.dataset import Dataset
 from reidlib.errors import ReidError, nearest
-from reidlib.evaluate.compare import Comparison, compare, interval
 from reidlib.evaluate.encode import (
     Encoding,
     cosine_blocks,
@@ -28,29 +24,11 @@ from reidlib.evaluate.encode import (
 )
 from reidlib.evaluate.metrics import Metrics, score
 from reidlib.evaluate.ranking import PROTOCOLS
-from reidlib.evaluate.single_shot import single_shot_cmc
-from reidlib.evaluate.verification import roc_curve, tpr_at_fpr
-from reidlib.evaluate.video import Pooling, Sampling, plan, pool_tracklets
+from reidlib.evaluate.single_shot import single_shot
+from reidlib.evaluate.video import Pooling, Sampling, plan
 from reidlib.models.base import ReIDModel
 from reidlib.system.compute import forget
 from reidlib.system.types import check_options, options_of
-
-__all__ = [
-    "Comparison",
-    "Encoding",
-    "Metrics",
-    "compare",
-    "distance_blocks",
-    "distances",
-    "encode_split",
-    "evaluate",
-    "interval",
-    "pool_tracklets",
-    "roc_curve",
-    "score",
-    "single_shot_cmc",
-    "tpr_at_fpr",
-]
 
 
 def evaluate(
@@ -81,9 +59,10 @@ def evaluate(
     ``flip``, ``amp``, ``compile``, ``batch_size``, ``device``: as in ``encode_split``.
     ``rerank``: True, or the k1, k2, lambda_ of ``rerank.k_reciprocal``. ``aqe``: number of gallery
     images for average query expansion. ``protocol``: "market1501", "cuhk03", "partial" as in
-    ``score``, or "tracklet" (one encoding per tracklet, then as "market1501"); default: the
-    dataset's. ``frames``, ``sampling``, ``groups``, ``frame_norm``, ``frame_seed``: how the frames
-    of a tracklet become its encoding (``video.Pooling``); by default the mean over all of them.
+    ``score``, "tracklet" (one encoding per tracklet, then as "market1501") or "single-shot" (100
+    draws of one gallery image per identity, CUHK03's old protocol); default: the dataset's.
+    ``frames``, ``sampling``, ``groups``, ``frame_norm``, ``frame_seed``: how the frames of a
+    tracklet become its encoding (``video.Pooling``); by default the mean over all of them.
     ``swap``: query and gallery change places. ``pad``: query images keep their proportions, in the
     middle of the mean colour (``data.bank.padded_bank``), instead of filling the size.
     ``query_bank``, ``gallery_bank``: the images of the dataset's splits at ``model.size``, which
@@ -95,7 +74,7 @@ def evaluate(
             "reidlib.models.wrap(network, size=(256, 128))"
         )
     protocol = protocol or dataset.protocol
-    if protocol not in (known := (*PROTOCOLS, "tracklet")):
+    if protocol not in (known := (*PROTOCOLS, "tracklet", "single-shot")):
         raise ReidError(f'unknown protocol "{protocol}"{nearest(protocol, known)}')
     pooling = Pooling(frames, sampling, groups, frame_norm, frame_seed)
     if protocol != "tracklet" and pooling != Pooling():
@@ -146,15 +125,13 @@ def evaluate(
     if swap:
         sides.reverse()
         tables.reverse()
-    return score(
-        distances(model, *sides, rerank=rerank, aqe=aqe),
-        tables[0]["pid"],
-        tables[1]["pid"],
-        tables[0]["cam"],
-        tables[1]["cam"],
-        max_rank,
-        protocol="market1501" if protocol == "tracklet" else protocol,
-    )
+    found = distances(model, *sides, rerank=rerank, aqe=aqe)
+    query, gallery = tables
+    labels = query["pid"], gallery["pid"], query["cam"], gallery["cam"]
+    if protocol == "single-shot":
+        return single_shot(found, *labels, max_rank)
+    protocol = "market1501" if protocol == "tracklet" else protocol
+    return score(found, *labels, max_rank, protocol=protocol)
 
 
 def distances(

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
+from reidlib.data import Dataset, ImageBank
 from reidlib.errors import ReidError
-from reidlib.evaluate.metrics import labels_of, refuse_nan, row_blocks
-from reidlib.evaluate.ranking import PROTOCOLS, candidates
+from reidlib.evaluate.encode import distance_blocks, encode_split
+from reidlib.evaluate.metrics import Distances, labels_and_candidates, refuse_nan, row_blocks
+from reidlib.models import ReIDModel
 
 FPR = (1e-4, 1e-3, 1e-2, 1e-1)
 
 
 def tpr_at_fpr(
-    distance: Tensor | Iterable[Tensor],
+    distance: Distances | Iterable[Distances],
     q_pid: Any,
     g_pid: Any,
     q_cam: Any = None,
@@ -30,52 +31,43 @@ def tpr_at_fpr(
     """The share of same-person pairs accepted when at most ``fpr`` of the others are.
 
     Arguments as in ``score``; junk, and with a camera filter pairs of one person and one camera,
-    are left out; distractors (pid 0) match nobody. ``fpr``: rates in [0,1]. The threshold lies
-    just below the closest wrong pair that must be rejected, so that at equal distance the right
-    pair is rejected too. Exact; holds as many distances as wrong pairs are to be accepted at the
-    largest ``fpr``. Returns a row per rate: fpr, tpr, threshold (pairs closer than it are
-    accepted), num_same, num_different. A ROC curve is this table at many rates.
+    are left out; distractors (pid 0) match nobody. ``fpr``: rates in [0,1]. Exact (scikit-learn's
+    ROC curve with all its points); at equal distance right and wrong pairs are accepted together.
+    Holds all distances at once. Returns a row per rate: fpr, tpr, threshold (pairs at most so far
+    apart are accepted), num_same, num_different. A ROC curve is this table at many rates.
     """
+    from sklearn.metrics import roc_curve as points_of
+
     rates = np.asarray(fpr, dtype=np.float64)
     if rates.ndim != 1 or not len(rates) or not ((rates >= 0) & (rates <= 1)).all():
         raise ReidError(f"fpr is {fpr}: it must hold rates in [0, 1]")
-    q_id, g_id = labels_of(q_pid, "q_pid"), labels_of(g_pid, "g_pid")
-    no_cams = not PROTOCOLS.get(protocol, True) and q_cam is None and g_cam is None
-    q_c = torch.zeros_like(q_id) if no_cams else labels_of(q_cam, "q_cam", len(q_id))
-    g_c = torch.zeros_like(g_id) if no_cams else labels_of(g_cam, "g_cam", len(g_id))
-    who = candidates(q_id, g_id, q_c, g_c, protocol)
+    q_id, g_id, _, who = labels_and_candidates(q_pid, g_pid, q_cam, g_cam, protocol, max_rank=1)
     judged = q_id != -1
-    kept = len(g_id[who.keep])
-    num_same = int(who.right.sum())
-    num_different = int(judged.sum()) * kept - num_same - int(who.ignored.sum())
-    if not num_same or not num_different:
-        raise ReidError(f"there are {num_same} pairs of one person, {num_different} of two")
-    accepted = np.floor(rates * num_different * (1 + 1e-12)).astype(np.int64)
-    most = min(int(accepted.max()) + 1, num_different)
-    same, closest = [], torch.zeros(0)
+    nearness, same = [], []
     for first, block in row_blocks(distance, len(q_id), len(g_id)):
         refuse_nan(block, first)
         rows = slice(first, first + len(block))
-        block = (block.double() if block.dtype == torch.float64 else block.float()).cpu()
-        block = block[:, who.keep].contiguous()
+        block = block[:, who.keep].cpu()
         column, right = who.column[rows], who.right[rows]
-        same.append(block.gather(1, column)[right])
-        wrong = judged[rows, None].expand(-1, kept).contiguous()
-        mine = torch.nonzero(right | who.ignored[rows])
-        wrong[mine[:, 0], column[mine[:, 0], mine[:, 1]]] = False
-        closest = torch.cat([closest.to(block.dtype), block[wrong]])
-        if len(closest) > most:
-            closest = closest.topk(most, largest=False, sorted=False).values
-    right_sorted = torch.cat(same).sort().values.numpy()
-    limits = np.append(closest.sort().values.numpy(), np.nan)
-    threshold = np.where(accepted < num_different, limits[np.minimum(accepted, most - 1)], np.inf)
-    found = np.searchsorted(right_sorted, threshold.astype(right_sorted.dtype), side="left")
-    found = np.where(accepted < num_different, found, num_same)
+        counts = judged[rows, None].repeat(1, block.shape[1])
+        counts[torch.nonzero(who.ignored[rows])[:, 0], column[who.ignored[rows]]] = False
+        own = torch.zeros_like(counts)
+        own[torch.nonzero(right)[:, 0], column[right]] = True
+        nearness.append(-block[counts].double())
+        same.append(own[counts])
+    score, label = torch.cat(nearness).numpy(), torch.cat(same).numpy()
+    num_same, num_different = int(label.sum()), int((~label).sum())
+    if not num_same or not num_different:
+        raise ReidError(f"there are {num_same} pairs of one person, {num_different} of two")
+    score = np.nan_to_num(score, neginf=np.finfo(np.float64).min)  # infinitely far apart
+    false, true, limit = points_of(label, score, drop_intermediate=False)
+    # a rate that is a number of pairs is met, however it was rounded
+    at = np.searchsorted(false, rates * (1 + 1e-12), side="right") - 1
     return pd.DataFrame(
         {
             "fpr": rates,
-            "tpr": found / num_same,
-            "threshold": threshold,
+            "tpr": true[at],
+            "threshold": -limit[at],
             "num_same": num_same,
             "num_different": num_different,
         }
@@ -83,7 +75,7 @@ def tpr_at_fpr(
 
 
 def roc_curve(
-    distance: Tensor | Iterable[Tensor],
+    distance: Distances | Iterable[Distances],
     q_pid: Any,
     g_pid: Any,
     q_cam: Any = None,
@@ -95,8 +87,7 @@ def roc_curve(
 ) -> pd.DataFrame:
     """``tpr_at_fpr`` at ``points`` rates from ``lowest`` to 1, evenly spaced on a logarithmic axis.
 
-    Every point is exact. Below 1 / num_different no wrong pair at all is accepted. Holds all
-    distances of wrong pairs at once. Raises ReidError for a ``lowest`` not in (0, 1).
+    Raises ReidError for a ``lowest`` not in (0, 1).
     """
     if not 0 < lowest < 1 or points < 2:
         raise ReidError(
@@ -105,3 +96,13 @@ def roc_curve(
     rates = np.geomspace(lowest, 1.0, points)
     rates[-1] = 1.0
     return tpr_at_fpr(distance, q_pid, g_pid, q_cam, g_cam, rates.tolist(), protocol=protocol)
+
+
+def roc(model: ReIDModel, dataset: Dataset, points: int = 81) -> pd.DataFrame:
+    """``roc_curve`` of a model over all pairs of a query and a gallery image of ``dataset`` that
+    its protocol allows."""
+    tables = dataset.query, dataset.gallery
+    query, gallery = (encode_split(model, ImageBank.from_split(t, model.size)) for t in tables)
+    labels = [table[column] for column in ("pid", "cam") for table in tables]
+    blocks = distance_blocks(model, query, gallery)
+    return roc_curve(blocks, *labels, points=points, protocol=dataset.protocol)

@@ -10,7 +10,7 @@ from functools import cache
 
 import torch
 
-from reidlib.evaluate.throughput import gmacs
+from reidlib.evaluate.cost import gmacs
 from reidlib.models.base import ReIDModel, device_of
 
 

@@ -15,11 +15,10 @@ import torch.nn.functional as F
 from reidlib import rerank as reranking
 from reidlib.data import Dataset, load
 from reidlib.errors import ReidError
-from reidlib.evaluate.analysis import hardest_queries
 from reidlib.evaluate.blocks import Distance, score_features
 from reidlib.evaluate.compare import compare, interval
 from reidlib.evaluate.features import Features, FeatureSet, in_memory, read
-from reidlib.evaluate.metrics import Metrics, score
+from reidlib.evaluate.metrics import Metrics, hardest_queries, score
 from reidlib.evaluate.retrieval import evaluate
 from reidlib.evaluate.video import plan
 from reidlib.models.wrap import load_network
@@ -136,7 +135,7 @@ def _dataset(data: str, root: str | None) -> Dataset:
 
 
 def summary(found: Evaluation) -> pd.DataFrame:
-    """metric, value, low, high in [0, 1]: means and their 95 % intervals over queries."""
+    """metric, value, low, high in [0, 1]: means and their 95 % intervals over people."""
     rows = []
     for name in SHOWN:
         low, high = interval(found.metrics, name)

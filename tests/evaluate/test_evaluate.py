@@ -10,14 +10,11 @@ from torch.nn import functional
 
 from reidlib.data.dataset import Dataset
 from reidlib.errors import ReidError
-from reidlib.evaluate.retrieval import (
-    distance_blocks,
-    distances,
-    encode_split,
-    evaluate,
-    pool_tracklets,
-    score,
-)
+from reidlib.evaluate.encode import distance_blocks, encode_split
+from reidlib.evaluate.metrics import score
+from reidlib.evaluate.retrieval import distances, evaluate
+from reidlib.evaluate.single_shot import single_shot
+from reidlib.evaluate.video import pool_tracklets
 from reidlib.rerank import average_query_expansion, k_reciprocal
 
 
@@ -60,6 +57,10 @@ def test_evaluate_is_score_of_the_distances(monkeypatch):
     assert evaluate(model, dataset, **banks).as_dict() == result.as_dict()
     partial = evaluate(model, dataset, protocol="partial", **banks)
     assert partial.as_dict() == score(cosine, *labels, protocol="partial").as_dict()
+    kept = torch.tensor((g.pid != -1).to_numpy())
+    old = evaluate(model, dataset, protocol="single-shot", **banks)
+    expected = single_shot(cosine[:, kept], q.pid, g.pid[g.pid != -1], q.cam, g.cam[g.pid != -1])
+    assert old.as_dict() == pytest.approx(expected.as_dict())
     swapped = evaluate(model, dataset.but(protocol="partial"), swap=True, **banks)
     assert swapped.num_queries == 20 - junk
     kept = g.pid != -1

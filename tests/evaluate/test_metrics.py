@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from reidlib.errors import ReidError
 from reidlib.evaluate import metrics
-from reidlib.evaluate.metrics import Metrics, score
+from reidlib.evaluate.metrics import Metrics, hardest_queries, score
 
 FILTERED = {"market1501": True, "cuhk03": True, "partial": False}
 
@@ -195,3 +195,30 @@ def test_save_and_load(tmp_path):
     (tmp_path / "eval" / "metrics.json").write_text("{")
     with pytest.raises(ReidError, match="no readable metrics"):
         Metrics.load(tmp_path / "eval")
+
+
+def test_arrays_are_taken_as_tensors_are():
+    rng = np.random.default_rng(0)
+    distance = rng.random((6, 9))
+    labels = (rng.integers(1, 3, 6), rng.integers(1, 3, 9), [0] * 6, [1] * 9)
+    whole = score(torch.tensor(distance), *labels)
+    assert score(distance, *labels).as_dict() == whole.as_dict()
+    assert score(iter(np.array_split(distance, 4)), *labels).as_dict() == whole.as_dict()
+    with pytest.raises(ReidError, match=r"shape \(9, 6\), but there are 6 queries and 9 gallery"):
+        score(distance.T, *labels)
+    with pytest.raises(ReidError, match=r"distances are list: give a tensor or an array \[6,9\]"):
+        score(distance.tolist(), *labels)
+
+
+def test_hardest_queries():
+    rng = np.random.default_rng(0)
+    labels = (rng.integers(1, 8, 30), rng.integers(-1, 8, 120), [0] * 30, [1] * 120)
+    metrics = score(rng.random((30, 120)), *labels)
+    table = hardest_queries(metrics, 5)
+    assert table["ap"].tolist() == metrics.per_query["ap"].sort_values().head(5).tolist()
+    row = table.iloc[0]
+    assert metrics.per_query.loc[int(row["query"]), "ap"] == row["ap"]
+    first = hardest_queries(metrics, 5, by="first_hit")["first_hit"]
+    assert first.tolist() == metrics.per_query["first_hit"].nlargest(5).tolist()
+    with pytest.raises(ReidError, match='did you mean "ap"'):
+        hardest_queries(metrics, by="aps")

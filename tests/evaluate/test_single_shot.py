@@ -3,11 +3,13 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from reidlib.errors import ReidError
-from reidlib.evaluate.retrieval import score, single_shot_cmc
+from reidlib.evaluate.metrics import score
+from reidlib.evaluate.single_shot import single_shot
 
 
 def test_one_image_each_is_the_ordinary_cmc():
@@ -15,10 +17,13 @@ def test_one_image_each_is_the_ordinary_cmc():
     distance = torch.tensor(rng.random((25, 25)))
     pid = np.arange(1, 26)
     labels = (pid, rng.permutation(pid), np.zeros(25, int), np.ones(25, int))
-    result = single_shot_cmc(distance, *labels, max_rank=20, repeats=3)
-    assert result.shape == (3, 20)
-    for row in result:
-        np.testing.assert_allclose(row, score(distance, *labels, max_rank=20).cmc)
+    result = single_shot(distance.numpy(), *labels, max_rank=20, repeats=3)
+    ordinary = score(distance, *labels, max_rank=20)
+    np.testing.assert_allclose(result.cmc, ordinary.cmc)
+    assert len(result.per_query) == 3 * 25
+    for start in (0, 25, 50):
+        part = result.per_query[start : start + 25].reset_index(drop=True)
+        pd.testing.assert_frame_equal(part, ordinary.per_query)
 
 
 def test_mean_is_the_expectation():
@@ -45,22 +50,22 @@ def test_mean_is_the_expectation():
         expected += np.mean(hits, axis=0) / 3
     labels = (q_pid, g_pid, q_cam, g_cam)
     for blocks in (torch.tensor(distance), torch.tensor(distance).split(1)):
-        result = single_shot_cmc(blocks, *labels, max_rank=5, repeats=4000)
-        np.testing.assert_allclose(result.mean(0), expected, atol=0.03)
+        result = single_shot(blocks, *labels, max_rank=5, repeats=4000)
+        np.testing.assert_allclose(result.cmc, expected, atol=0.03)
 
 
 def test_seed():
     rng = np.random.default_rng(2)
     labels = [rng.integers(1, 5, 10), rng.integers(1, 5, 60), [0] * 10, [1] * 60]
     distance = torch.rand(10, 60)
-    one, same, other = (single_shot_cmc(distance, *labels, seed=s, repeats=9) for s in (0, 0, 1))
-    assert (one == same).all()
-    assert (one != other).any()
+    one, same, other = (single_shot(distance, *labels, seed=s, repeats=9) for s in (0, 0, 1))
+    pd.testing.assert_frame_equal(one.per_query, same.per_query)
+    assert (one.per_query["first_hit"] != other.per_query["first_hit"]).any()
 
 
 def test_bad_input():
     with pytest.raises(ReidError, match="repeats is 0"):
-        single_shot_cmc(torch.zeros(1, 1), [1], [1], [0], [1], repeats=0)
+        single_shot(torch.zeros(1, 1), [1], [1], [0], [1], repeats=0)
     with pytest.raises(ReidError, match="is NaN"):
-        single_shot_cmc(torch.tensor([[torch.nan]]), [1], [1], [0], [1])
-    assert np.isnan(single_shot_cmc(torch.zeros(1, 1), [1], [2], [0], [1])).all()
+        single_shot(torch.tensor([[torch.nan]]), [1], [1], [0], [1])
+    assert np.isnan(single_shot(torch.zeros(1, 1), [1], [2], [0], [1]).cmc).all()

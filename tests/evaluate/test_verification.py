@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reidlib.errors import ReidError
-from reidlib.evaluate.retrieval import roc_curve, tpr_at_fpr
+from reidlib.evaluate.verification import roc_curve, tpr_at_fpr
 
 
 def reference(same, different, rate):
-    """The best TPR of any threshold (accept what is closer) that keeps the FPR."""
+    """The best TPR of any threshold (accept what is at most so far) that keeps the FPR."""
     best = 0.0
     for threshold in [*np.unique(np.concatenate([same, different])), np.inf]:
         if (different < threshold).sum() <= rate * len(different) + 1e-9:
@@ -37,8 +37,8 @@ def test_equals_the_definition(seed, num_query, num_gallery, levels):
     assert table["num_different"][0] == len(different)
     for rate, tpr, threshold in table[["fpr", "tpr", "threshold"]].to_numpy():
         assert tpr == pytest.approx(reference(same, different, rate), abs=1e-9)
-        assert (same < threshold).mean() == pytest.approx(tpr)
-        assert (different < threshold).mean() <= rate + 1e-9
+        assert (same <= threshold).mean() == pytest.approx(tpr)
+        assert (different <= threshold).mean() <= rate + 1e-9
 
 
 def test_a_roc_curve_is_what_a_loop_over_all_thresholds_finds():

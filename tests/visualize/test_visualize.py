@@ -8,7 +8,7 @@ import torch
 
 from reidlib import visualize
 from reidlib.data import ImageBank, load
-from reidlib.evaluate.retrieval import score
+from reidlib.evaluate import score
 from reidlib.models import build
 from reidlib.visualize.people import TILE
 from reidlib.visualize.ranking import allowed_distance, nearest_allowed

@@ -191,7 +191,7 @@ def cycle_overlaps(tables: dict[str, pd.DataFrame]) -> Figure:
 def roc_curves(curves: Mapping[str, pd.DataFrame], at: float = 1e-2) -> Figure:
     """Receiver operating characteristic of one or several rows, rates in percent, x logarithmic.
 
-    curves: by name, what ``evaluate.roc_curve`` returns. at: the false accept rate whose true
+    curves: by name, what ``verification.roc_curve`` returns. at: the false accept rate whose true
     accept rate stands in the legend. The axis begins where one wrong pair is accepted; the dashed
     line is what a random distance gives.
     """

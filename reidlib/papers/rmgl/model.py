@@ -104,7 +104,7 @@ class RMGL(ReIDModel):
 
     @property
     def identity_terms(self) -> dict[str, int]:
-        return {"id": sum(len(self.paths) * (1 + n) for n in self.stripes)}
+        return {"id": sum(len(head.classifier) for head in self.heads)}  # type: ignore[arg-type]
 
     def maps(self, images: Tensor) -> Maps:
         """The last maps of every branch and path; what the branches share is computed once."""

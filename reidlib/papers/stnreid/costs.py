@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from reidlib.data import ImageBank
+from reidlib.evaluate.cost import gmacs_of
 from reidlib.evaluate.encode import distance_blocks, encode_split
-from reidlib.evaluate.throughput import gmacs_of
 from reidlib.evaluate.verdict import Claim, judge
 from reidlib.models import Encoding, ReIDModel
 from reidlib.models.base import device_of, evaluating

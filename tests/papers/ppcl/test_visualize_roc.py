@@ -10,8 +10,7 @@ matplotlib.use("Agg")
 from reidlib import models
 from reidlib.data import load
 from reidlib.errors import ReidError
-from reidlib.evaluate.retrieval import roc_curve
-from reidlib.evaluate.roc import roc
+from reidlib.evaluate.verification import roc, roc_curve
 from reidlib.papers.ppcl.figures import roc_curves
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from reidlib import models
 from reidlib.errors import ReidError
-from reidlib.evaluate.throughput import gmacs
+from reidlib.evaluate.cost import gmacs
 from reidlib.losses import batch_hard_triplet
 from reidlib.models.base import count_parameters, evaluating
 from reidlib.papers.rmgl import recipe as rmgl

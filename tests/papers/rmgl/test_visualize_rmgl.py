@@ -17,7 +17,7 @@ from reidlib.data.bank import denormalise
 from reidlib.data.read import read
 from reidlib.data.sampler import generator
 from reidlib.errors import ReidError
-from reidlib.evaluate.throughput import gmacs
+from reidlib.evaluate.cost import gmacs
 from reidlib.geometry import identity
 from reidlib.models import build
 from reidlib.models.base import count_parameters

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from reidlib import models
 from reidlib.errors import ReidError
-from reidlib.evaluate.throughput import gmacs
+from reidlib.evaluate.cost import gmacs
 from reidlib.geometry import identity
 from reidlib.losses import ranked_list
 from reidlib.models.base import count_parameters, evaluating

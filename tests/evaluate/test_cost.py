@@ -2,23 +2,38 @@
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from reidlib import models
-from reidlib.evaluate import complexity
-from reidlib.evaluate.throughput import gmacs
+from reidlib.evaluate.cost import beside_printed, cost, gmacs, in_classifiers
+from reidlib.models import ReIDModel
 from reidlib.models.base import count_parameters
 from reidlib.papers.vcn import recipe as vcn
+from reidlib.train.recipe import outline
+from reidlib.workbook import published
+
+
+class Known(ReIDModel):
+    """A 3x3 convolution from 3 to 8 channels and a linear layer from 8 to 5."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size = (16, 10)
+        self.conv, self.fc = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 5)
+
+    def encode(self, images: Tensor) -> dict[str, Tensor]:
+        return {"feature": self.fc(self.conv(images).mean((2, 3)))}
+
 
 SMALL = vcn.RECIPE.but(backbone="tiny", size=(96, 32))
 
 
 def test_an_outline_counts_what_the_model_has():
-    outline = complexity.outline(SMALL, num_ids=7)
+    shapes = outline(SMALL, num_ids=7)
     model = models.build("vcn", 7, backbone="tiny", size=(96, 32))
-    assert {p.device.type for p in outline.parameters()} == {"meta"}
-    assert count_parameters(outline) == count_parameters(model)
-    found = complexity.cost(outline)
+    assert {p.device.type for p in shapes.parameters()} == {"meta"}
+    assert count_parameters(shapes) == count_parameters(model)
+    found = cost(shapes)
     assert found["GMACs"] == pytest.approx(gmacs(model))
     classifiers = 7 * (1024 + 6 * 1024) + 2 * 7
     assert found["parameters (M)"] == pytest.approx((count_parameters(model) - classifiers) / 1e6)
@@ -36,7 +51,7 @@ def test_what_counters_add():
         def encode(self, images):
             return {"feature": self.relu(self.relu(self.norm(self.conv(images))))}
 
-    found = complexity.cost(Two())
+    found = cost(Two())
     assert found["GMACs"] == pytest.approx(3 * 5 * 8 / 1e9)
     assert found["+ batch norm"] - found["GMACs"] == pytest.approx(2 * 40 / 1e9)
     assert found["+ ReLU"] - found["+ batch norm"] == pytest.approx(2 * 40 / 1e9)
@@ -46,12 +61,12 @@ def test_table_4_states_the_mismatch_of_m():
     dilated = {"backbone": "resnet50_m"}
     groups = {
         "(M)": {
-            "ResNet-50 (M)": complexity.outline(vcn.RECIPE, use_spatial=False, **dilated),
-            "Ours (M)": complexity.outline(vcn.RECIPE, **dilated),
-            "Ours (M), K = 3": complexity.outline(vcn.RECIPE, kernels=3, **dilated),
+            "ResNet-50 (M)": outline(vcn.RECIPE, use_spatial=False, **dilated),
+            "Ours (M)": outline(vcn.RECIPE, **dilated),
+            "Ours (M), K = 3": outline(vcn.RECIPE, kernels=3, **dilated),
         }
     }
-    table = complexity.table(groups, "vcn_table4")
+    table = beside_printed(groups, published.values("vcn_table4"))
     added = table["parameters (M) added"].round(2)
     assert added.tolist() == [0, 0.71, 0.41]
     assert table.loc["Ours (M)", "parameters (M) added, printed"] == 0.42
@@ -62,6 +77,22 @@ def test_table_4_states_the_mismatch_of_m():
 
 
 def test_batched_classifiers_are_left_out_too() -> None:
-    model = complexity.outline(SMALL.but(model="mgn", options={}), num_ids=7)
+    model = outline(SMALL.but(model="mgn", options={}), num_ids=7)
     ends = sum(h.classifier.numel() + h.bias.numel() for h in model.heads)
-    assert complexity.in_classifiers(model) == ends == 7 * 257 * 8
+    assert in_classifiers(model) == ends == 7 * 257 * 8
+
+
+def test_gmacs_of_a_known_model():
+    model = Known().train()
+    macs = 16 * 10 * 8 * 3 * 9 + 8 * 5
+    assert gmacs(model) == pytest.approx(macs / 1e9)
+    assert model.training
+
+
+def test_gmacs_of_resnet50_at_384x128():
+    """VCN's Table 4 prints 6.12 G for its ResNet-50 (O) and calls it FLOPS: they are MACs, 0.7 %
+    more of them than the convolutions have."""
+    with torch.device("meta"):
+        model = models.build("baseline", 751, backbone="resnet50", size=(384, 128))
+    assert gmacs(model) == pytest.approx(6.12, rel=0.01)
+    assert gmacs(model) == pytest.approx(6.0799, abs=1e-4)

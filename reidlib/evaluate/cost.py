@@ -1,36 +1,42 @@
 """Parameters and computation of models without their classifiers, as papers print them.
 
-Nothing is computed: models are built on torch's "meta" device, which knows shapes alone.
+Multiply-accumulates (MACs) are counted; a floating-point operation is half of one. The papers print
+MACs and call them FLOPs. A model on torch's "meta" device (``train.recipe.outline``) is counted
+without being computed.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from reidlib import models
-from reidlib.evaluate.throughput import gmacs
 from reidlib.models import ReIDModel
-from reidlib.models.base import count_parameters
+from reidlib.models.base import count_parameters, device_of, evaluating
 from reidlib.models.heads import Heads
-from reidlib.train.recipe import Recipe
-from reidlib.workbook import published
 
 PRINTED = {"parameters (M)": "params_m", "GMACs": "flops_g"}  # as published tables call them
 
 
-def outline(recipe: Recipe, num_ids: int = 751, **changes: Any) -> ReIDModel:
-    """The recipe's model (with other settings) on the meta device: shapes, no weights."""
-    recipe = recipe.but(**changes)
-    with torch.device("meta"):
-        return models.build(
-            recipe.model, num_ids, backbone=recipe.backbone, size=recipe.size, **recipe.options
-        )
+def gmacs(model: ReIDModel) -> float:
+    """Multiply-accumulates, in billions, of encoding one image (convolutions and matrix products).
+
+    Counted by torch on one image; the model's mode and weights stay as they are.
+    """
+    image = torch.zeros(1, 3, *model.size, device=device_of(model))
+    with evaluating(model):
+        return gmacs_of(lambda: model.encode(image))
+
+
+def gmacs_of(call: Callable[[], object]) -> float:
+    """The same of whatever ``call`` computes."""
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return counter.get_total_flops() / 2e9
 
 
 def cost(model: ReIDModel) -> dict[str, float]:
@@ -70,10 +76,11 @@ def in_classifiers(model: ReIDModel) -> int:
     return batched + sum(map(count_parameters, own))
 
 
-def table(groups: Mapping[str, Mapping[str, ReIDModel]], name: str) -> pd.DataFrame:
-    """``cost`` of networks beside a published table: one line each, "added" to the first of their
-    group. name: a published table; its rows with other names are left out."""
-    printed = published.values(name)
+def beside_printed(
+    groups: Mapping[str, Mapping[str, ReIDModel]], printed: Mapping[tuple[str, str], float]
+) -> pd.DataFrame:
+    """``cost`` of networks beside printed values: one line each, "added" to the first of their
+    group. printed: by network and metric (``published.values``); other networks' are left out."""
     lines = {}
     for networks in groups.values():
         found = {network: cost(model) for network, model in networks.items()}

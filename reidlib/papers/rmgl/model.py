@@ -104,7 +104,8 @@ class RMGL(ReIDModel):
 
     @property
     def identity_terms(self) -> dict[str, int]:
-        return {"id": sum(len(head.classifier) for head in self.heads)}  # type: ignore[arg-type]
+        classifiers: list[Any] = [head.classifier for head in self.heads]
+        return {"id": sum(len(classifier) for classifier in classifiers)}
 
     def maps(self, images: Tensor) -> Maps:
         """The last maps of every branch and path; what the branches share is computed once."""

@@ -18,6 +18,8 @@ from reidlib.errors import ReidError, nearest
 from reidlib.evaluate.ranking import Candidates, candidates, match_ranks
 from reidlib.system.files import atomic_write
 
+# what tables and figures call a metric that has no name of its own, such as mAP
+NAMES = {"rank1": "rank-1", "rank3": "rank-3", "rank5": "rank-5", "rank10": "rank-10"}
 BLOCK = 2**22  # distances looked at together: 16 MB of float32
 Distances = Tensor | np.ndarray
 

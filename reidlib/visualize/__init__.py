@@ -3,24 +3,30 @@
 Each function returns a matplotlib figure; saving is the caller's (``Report.figure``).
 """
 
-from reidlib.visualize.architecture import architecture
-from reidlib.visualize.cam import match_cam, similarity_cam
-from reidlib.visualize.curves import cmc_curves, metrics_table, time_shares, training_curves
-from reidlib.visualize.grids import beside
-from reidlib.visualize.paired import paired_lists
-from reidlib.visualize.people import partial_probes, people_grid, statistics, true_boxes
-from reidlib.visualize.ranking import nearest_allowed, ranked_lists
-from reidlib.visualize.stages import stages
-from reidlib.visualize.style import use_style
-from reidlib.visualize.sweeps import sweep
+from reidlib.visualize.architecture import architecture, stages
+from reidlib.visualize.curves import (
+    beside,
+    cmc_curves,
+    metrics_table,
+    sweep,
+    sweeps,
+    time_shares,
+    training_curves,
+)
+from reidlib.visualize.images import partial_probes, people_grid, statistics, true_boxes
+from reidlib.visualize.maps import heat_maps, match_cam, similarity_cam
+from reidlib.visualize.ranking import nearest_allowed, paired_lists, ranked_lists
+from reidlib.visualize.style import note, use_style
 
 __all__ = [
     "architecture",
     "beside",
     "cmc_curves",
+    "heat_maps",
     "match_cam",
     "metrics_table",
     "nearest_allowed",
+    "note",
     "paired_lists",
     "partial_probes",
     "people_grid",
@@ -29,6 +35,7 @@ __all__ = [
     "stages",
     "statistics",
     "sweep",
+    "sweeps",
     "time_shares",
     "training_curves",
     "true_boxes",

@@ -1,30 +1,94 @@
-"""The architecture of a built model, with its real shapes (for RMGL its Figs. 1 to 3)."""
+"""What a built model is made of, stage by stage: as a table, and as boxes with real shapes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import seaborn as sns
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from reidlib.models import ReIDModel
-from reidlib.models.backbone import STAGES
-from reidlib.papers.rmgl.model import RMGL, SHARED
-from reidlib.papers.rmgl.receptive import SPLITS
-from reidlib.papers.scr.model import SCR
-from reidlib.visualize.stages import stages
+from reidlib.models.backbone import STAGES, Backbone
+from reidlib.models.base import count_parameters, device_of, evaluating
 
+COLUMNS = ("stage", "call", "output", "parameters (M)", "GMACs")
 STEP, LANE = 1.75, 1.75  # inches from stage to stage, from lane to lane
 WIDE, HIGH = 0.55, 0.95  # of a box; a map of the first stage's height is HIGH, others sqrt of it
-LANES = {"global_branch": 0, "transformer": 1, "spatial_head": 1, "spatial_branch": 1}  # of a VCN
-INPUT, GREY, UNUSED = "#8d99ae", "#555555", "#cccccc"
+INPUT, UNUSED = "#8d99ae", "#cccccc"
+
+
+def units(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """The named modules that count as one stage: containers and backbones are opened."""
+    for name, child in module.named_children():
+        opened = isinstance(child, Backbone | nn.ModuleDict | nn.ModuleList)
+        if isinstance(child, nn.Sequential) and name not in STAGES:  # a row of stages, or one?
+            opened = any(isinstance(inner, nn.Sequential) for inner in child)
+        if opened:
+            yield from units(child, f"{prefix}{name}.")
+        else:
+            yield prefix + name, child
+
+
+def stages(model: ReIDModel, image_size: tuple[int, int] | None = None) -> pd.DataFrame:
+    """One row for each time that ``encode`` calls a stage, in that order, for one image.
+
+    image_size: (H, W), default the model's. Columns: stage (its name in the model), call (1, 2,
+    ...: weights are shared between calls; 0: not used by ``encode``), output ("CxHxW", with the
+    number of stripes before it where they are in the batch dimension), parameters (M) (millions,
+    at the first call), GMACs (billions of multiply-accumulates; the papers call them FLOPs).
+    """
+    rows: list[tuple[str, int, str, float, float]] = []
+    calls: dict[str, int] = {}
+    counter = FlopCounterMode(display=False)
+    started: list[int] = []
+    hooks = []
+
+    def before(*_: object) -> None:
+        started.append(counter.get_total_flops())
+
+    def after(name: str, module: nn.Module, output: object) -> None:
+        calls[name] = calls.get(name, 0) + 1
+        size = count_parameters(module) / 1e6 if calls[name] == 1 else 0.0
+        cost = (counter.get_total_flops() - started.pop()) / 2e9
+        rows.append((name, calls[name], shape_of(output), size, cost))
+
+    for name, module in units(model):
+        hooks.append(module.register_forward_pre_hook(before))
+        call = lambda unit, _, output, name=name: after(name, unit, output)  # noqa: E731
+        hooks.append(module.register_forward_hook(call))
+    try:
+        image = torch.zeros(1, 3, *(image_size or model.size), device=device_of(model))
+        with evaluating(model), counter:
+            model.encode(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for name, module in units(model):
+        if name not in calls:
+            rows.append((name, 0, "", count_parameters(module) / 1e6, 0.0))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def shape_of(output: object) -> str:
+    """``"256x96x32"`` of one image, ``"2 x 256x48x32"`` of two stripes of it; of several tensors
+    the first."""
+    if isinstance(output, tuple) and output:
+        output = output[0]
+    if not isinstance(output, Tensor):
+        return type(output).__name__
+    number, *shape = output.shape
+    text = "x".join(str(length) for length in shape)
+    return text if number == 1 else f"{number} x {text}"
 
 
 @dataclass(frozen=True)
@@ -40,19 +104,40 @@ class Box:
     colour: Any
 
 
-def architecture(model: ReIDModel, image_size: tuple[int, int] | None = None) -> Figure:
+Sources = Callable[[Sequence[Box], Box], list[Box]]
+
+
+def architecture(
+    model: ReIDModel,
+    image_size: tuple[int, int] | None = None,
+    *,
+    title: str = "",
+    lanes: Mapping[str, int] | None = None,
+) -> Figure:
     """The model's stages with output shapes, parameters and multiply-accumulates of one image.
 
-    An RMGL has a lane for each branch and path, with the map in pieces from its cut on. Others have
-    a lane for each of their ``branches``, if there are any, with arrows in the order of the calls;
-    an SCR's show how each is partitioned.
-    image_size: (H, W), default the model's.
+    A lane for each of its ``branches``, if there are any, with arrows in the order of the calls.
+    image_size: (H, W), default the model's. title: its name, default that of its class. lanes: of
+    other modules than ``branches``, by name, from 0 on.
     """
-    table = stages(model, image_size)
-    size = image_size or model.size
-    boxes = _rmgl(model, table, size) if isinstance(model, RMGL) else _general(table, size)
-    if isinstance(model, SCR):
-        boxes = _scr(model, boxes)
+    table, size = stages(model, image_size), image_size or model.size
+    boxes = boxes_of(table, size, lanes or {})
+    return draw_boxes(boxes, f"{title or type(model).__name__}, {totals(table, size)}")
+
+
+def totals(table: pd.DataFrame, size: tuple[int, int]) -> str:
+    """What stands in the title: image size, parameters and cost of all ``stages``."""
+    total, cost = table["parameters (M)"].sum(), table["GMACs"].sum()
+    return f"{size[0]}x{size[1]}: {total:.2f} M parameters, {cost:.3g} GMACs an image"
+
+
+def draw_boxes(boxes: Sequence[Box], title: str, sources: Sources | None = None) -> Figure:
+    """Boxes in their columns and lanes, with arrows from those that each one reads.
+
+    sources: which these are, given all boxes and one; default: the one before in its lane, or where
+    a lane begins in that of the image.
+    """
+    sources = sources or _before
     columns = max(box.column for box in boxes) + 1
     low, high = (f(box.lane for box in boxes) for f in (min, max))
     width, height = columns * STEP, (high - low) * LANE + 2.3
@@ -60,20 +145,22 @@ def architecture(model: ReIDModel, image_size: tuple[int, int] | None = None) ->
     scale = HIGH / max(box.rows for box in boxes if box.column == 1) ** 0.5
     for box in boxes:
         _draw(axis, box, scale)
-        for start in _sources(model, boxes, box):
+        for start in sources(boxes, box) if box.column and box.colour != UNUSED else []:
             _arrow(axis, start, box)
     axis.set(xlim=(-0.6, columns * STEP - 0.6), ylim=(-(high * LANE + 1.15), -(low * LANE - 0.85)))
     axis.set_aspect("equal")
     axis.set_axis_off()
-    total, cost = table["parameters (M)"].sum(), table["GMACs"].sum()
-    axis.set_title(
-        f"{type(model).__name__}, {size[0]}x{size[1]}: {total:.2f} M parameters, "
-        f"{cost:.3g} GMACs an image"
-    )
+    axis.set_title(title)
     return figure
 
 
-def _lines(row: Any) -> tuple[str, ...]:
+def _before(boxes: Sequence[Box], box: Box) -> list[Box]:
+    before = [other for other in boxes if other.column == box.column - 1]
+    own = [other for other in before if other.lane == box.lane]
+    return (own or [other for other in before if other.lane == boxes[0].lane])[-1:]
+
+
+def lines_of(row: Any) -> tuple[str, ...]:
     """What stands below a box: shape, parameters, cost."""
     millions, cost = row["parameters (M)"], row["GMACs"]
     size = f"{millions:.2f} M" if millions >= 0.01 else f"{1000 * millions:.1f} k"
@@ -86,30 +173,31 @@ def _lines(row: Any) -> tuple[str, ...]:
     return tuple(line for line in (row["output"].replace("x", "×"), size, macs) if line)
 
 
-def _rows_of(output: str) -> int:
+def rows_of(output: str) -> int:
     """Rows of a map, all its pieces together: "2 x 256x6x4" has 12; a vector has 1."""
     *number, shape = output.split(" x ")
     lengths = shape.split("x")
     return (int(number[0]) if number else 1) * (int(lengths[1]) if len(lengths) == 3 else 1)
 
 
-def _image(size: tuple[int, int], lane: float, pieces: int = 1) -> Box:
-    return Box(0, lane, "image", (f"3×{size[0]}×{size[1]}",), size[0], pieces, INPUT)
+def image_box(size: tuple[int, int], lane: float) -> Box:
+    """The image, from which all begins."""
+    return Box(0, lane, "image", (f"3×{size[0]}×{size[1]}",), size[0], 1, INPUT)
 
 
-def _general(table: Any, size: tuple[int, int]) -> list[Box]:
+def boxes_of(table: Any, size: tuple[int, int], lanes: Mapping[str, int]) -> list[Box]:
     """What is shared in the middle, then a lane for each branch; in grey, what training alone uses.
 
-    Branches are told by their names: branches.0.conv5, heads.0, or those of LANES.
+    table: of ``stages``. Branches are told by their names: branches.0.conv5, heads.0, or in lanes.
     """
     palette, rows = sns.color_palette("deep"), table.to_dict("records")
     found = [re.match(r"(?:branches|heads)\.(\d+)", row["stage"]) for row in rows]
     branches = [
-        int(match[1]) if match else LANES.get(row["stage"])
+        int(match[1]) if match else lanes.get(row["stage"])
         for match, row in zip(found, rows, strict=True)
     ]
     shared = max((b for b in branches if b is not None), default=0) / 2
-    boxes = [_image(size, shared)]
+    boxes = [image_box(size, shared)]
     columns: dict[int | None, int] = {None: 1}
     for row, branch in zip(rows, branches, strict=True):
         column = columns.setdefault(branch, columns[None])
@@ -117,109 +205,8 @@ def _general(table: Any, size: tuple[int, int]) -> list[Box]:
         colour = palette[0] if branch is None else palette[(branch + 1) % 10]
         lane = shared if branch is None else branch
         name, colour = row["stage"].removeprefix("backbone."), colour if row["call"] else UNUSED
-        boxes.append(Box(column, lane, name, _lines(row), _rows_of(row["output"]), 1, colour))
+        boxes.append(Box(column, lane, name, lines_of(row), rows_of(row["output"]), 1, colour))
     return boxes
-
-
-def _scr(model: SCR, boxes: list[Box]) -> list[Box]:
-    """An SCR's boxes with the paper's names and, before the heads, what is pooled (SCR Fig. 3)."""
-    found = []
-    for box in boxes:
-        stage, *rest = box.name.split(".")
-        if stage not in ("branches", "heads"):
-            found.append(replace(box, name=box.name.removeprefix("trunk.")))
-            continue
-        partition = model.partitions[int(rest[0])]
-        if stage == "branches":
-            found.append(replace(box, name=f"{partition.name} {rest[1]}"))
-            continue
-        lengths = partition.lengths(model.channels)
-        pooled: tuple[str, ...] = (f"{lengths[0]}",)
-        if partition.rows > 1:
-            pooled += (f"s{partition.rows}: {partition.rows} × {lengths[0]}",)
-        if partition.channels > 1:
-            groups = " + ".join(str(length) for length in lengths[-partition.channels :])
-            pooled += (f"c{partition.channels}: {groups}",)
-        high = next(b.rows for b in reversed(found) if b.lane == box.lane)
-        found.append(
-            replace(box, name="max pooling", lines=pooled, rows=high, pieces=partition.rows)
-        )
-        pieces = len(partition.parts)
-        found.append(
-            replace(
-                box, column=box.column + 1, name=f"{pieces} head{'s' * (pieces > 1)}", pieces=pieces
-            )
-        )
-    return found
-
-
-def calls(model: RMGL) -> Iterator[tuple[int | None, str, str]]:
-    """(branch or None, path, stage) in the order in which RMGL's ``maps`` calls its stages."""
-    cut = SPLITS.index(model.split)
-    whole = "original" in model.paths
-    for stage in SHARED:
-        if whole or SPLITS.index(stage) <= cut:
-            yield None, "original", stage
-    for branch in range(len(model.stripes)):
-        for stage in STAGES:
-            if stage not in SHARED and (whole or SPLITS.index(stage) <= cut):
-                yield branch, "original", stage
-        for stage in STAGES:
-            if "receptive" in model.paths and SPLITS.index(stage) > cut:
-                yield branch, "receptive", stage
-
-
-def _lane(model: RMGL, branch: int | None, path: str) -> float:
-    """Lanes of branch 0, of branch 1, ...; the trunk in the middle of them."""
-    if branch is None:
-        if "original" in model.paths and model.split in ("input", "stem"):
-            return -1  # the middle is not free: the receptive paths run beside the trunk
-        return (len(model.stripes) * len(model.paths) - 1) / 2
-    number = model.paths.index(path) if path in model.paths else 0
-    return branch * len(model.paths) + number
-
-
-def _rmgl(model: RMGL, table: Any, size: tuple[int, int]) -> list[Box]:
-    palette = sns.color_palette("deep")
-    rows = table.to_dict("records")
-    heads = rows[-len(model.stripes) :]
-    boxes = [_image(size, _lane(model, None, ""))]
-    where = list(calls(model))
-    for (branch, path, stage), row in zip(where, rows[: -len(heads)], strict=True):
-        n = model.stripes[branch] if branch is not None and path == "receptive" else 1
-        colour = GREY if branch is None else palette[branch % 10]
-        lane, column = _lane(model, branch, path), 1 + STAGES.index(stage)
-        if not row["stage"].endswith(stage):
-            raise AssertionError(f"{row['stage']} is called where {stage} was expected")
-        boxes.append(Box(column, lane, stage, _lines(row), _rows_of(row["output"]), n, colour))
-    for branch, (n, head) in enumerate(zip(model.stripes, heads, strict=True)):
-        reduction: Tensor = model.heads[branch].reduction  # type: ignore[assignment]
-        parts, channels = reduction.shape[:2]
-        for path in model.paths:
-            lane, colour = _lane(model, branch, path), palette[branch % 10]
-            high = next(box.rows for box in boxes if box.column == 5)
-            name = f"{path}, {n} stripe{'s' * (n > 1)}"
-            lines = (f"1 global + {n} × {channels}",)
-            boxes.append(Box(6, lane, name, lines, high, n, colour))
-        middle = sum(_lane(model, branch, path) for path in model.paths) / len(model.paths)
-        boxes.append(Box(7, middle, "heads", _lines(head), 1, parts, palette[branch % 10]))
-    return boxes
-
-
-def _sources(model: ReIDModel, boxes: list[Box], box: Box) -> list[Box]:
-    """The boxes that a box reads."""
-    if box.column == 0 or box.colour == UNUSED:
-        return []
-    before = [other for other in boxes if other.column == box.column - 1]
-    own = [other for other in before if other.lane == box.lane]
-    if not isinstance(model, RMGL):  # where a lane begins, it reads the last of the shared ones
-        return (own or [other for other in before if other.lane == boxes[0].lane])[-1:]
-    if box.column == 7:  # all paths of the branch
-        return [other for other in before if abs(other.lane - box.lane) < 1]
-    if own:
-        return own[-1:]
-    original = box.lane // len(model.paths) * len(model.paths)  # of this branch: the map at the cut
-    return [other for other in before if other.lane in (original, boxes[0].lane)][-1:]
 
 
 def _draw(axis: Axes, box: Box, scale: float) -> None:

@@ -1,19 +1,32 @@
-"""Ranked lists: the query, then what the model holds to be nearest."""
+"""Ranked lists: the query, then what one or several models hold to be nearest."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from reidlib.data import Dataset
+from reidlib.data import Dataset, ImageBank
 from reidlib.data.decode import decode
-from reidlib.visualize.people import TILE
-from reidlib.visualize.style import QUERY, RIGHT, WRONG, framed, mosaic, rgb, show
+from reidlib.evaluate.encode import encode_split
+from reidlib.models import ReIDModel
+from reidlib.models.base import device_of, evaluating
+from reidlib.visualize.images import RGB, TILE, framed, mosaic, show
+from reidlib.visualize.style import DARK, side
+
+RIGHT, WRONG, QUERY = "#2a9d4a", "#d1352b", DARK  # borders of the images
+WORDS = "query (black) and nearest gallery images (green: same identity, red: another)"
+
+
+def rgb(colour: str) -> RGB:
+    """``"#2a9d4a"`` as (42, 157, 74)."""
+    red, green, blue = (round(255 * value) for value in to_rgb(colour))
+    return red, green, blue
 
 
 def ranked_lists(
@@ -28,7 +41,7 @@ def ranked_lists(
     rows = list_tiles(allowed_distance(distance, dataset, queries), dataset, queries, top)
     figure, axes = plt.subplots(figsize=((top + 1) * 0.75, len(rows) * 1.42), layout="constrained")
     show(axes, mosaic(rows))
-    axes.set_title("Query (black) and nearest gallery images (green: same identity, red: another)")
+    axes.set_title(WORDS.capitalize())
     return figure
 
 
@@ -67,3 +80,53 @@ def allowed_distance(distance: Tensor, dataset: Dataset, queries: Sequence[int])
 def nearest_allowed(distance: Tensor, dataset: Dataset, queries: Sequence[int]) -> Tensor:
     """The nearest gallery image [len(queries)] of each query that the protocol does not ignore."""
     return allowed_distance(distance, dataset, queries).argmin(1)
+
+
+def query_distances(
+    model: ReIDModel, dataset: Dataset, queries: Sequence[int], flip: bool = False
+) -> Tensor:
+    """Distances [len(queries), G] of some queries to the whole gallery; flip: as ``evaluate``."""
+    device = device_of(model)
+    banks = [
+        ImageBank.from_split(split, model.size, device)
+        for split in (dataset.query.iloc[list(queries)], dataset.gallery)
+    ]
+    query, gallery = (encode_split(model, bank, flip=flip) for bank in banks)
+    with evaluating(model):
+        return model.distance(query, gallery).cpu()
+
+
+def paired_lists(
+    models: Mapping[str, ReIDModel],
+    dataset: Dataset,
+    queries: Sequence[int],
+    top: int = 5,
+    captions: Sequence[str] | None = None,
+    flip: bool = False,
+) -> Figure:
+    """One panel a query: for each model a row of the query and its ``top`` nearest gallery images,
+    green where the identity is right, red where not (VCN Fig. 7, SCR Fig. 4).
+
+    queries: positions in ``dataset.query``; those that only the second of two models gets right
+    are in ``compare(first, second, "rank1").changes`` with the difference 1. flip: the evaluation's
+    choice, so that lists and metrics agree. What the protocol ignores is left out.
+    """
+    rows = []
+    for model in models.values():
+        distance = query_distances(model, dataset, queries, flip)
+        rows.append(list_tiles(allowed_distance(distance, dataset, queries), dataset, queries, top))
+    columns = min(2, len(queries))
+    lines = -(-len(queries) // columns)
+    figure, axes = plt.subplots(
+        lines, columns, layout="constrained", squeeze=False,
+        figsize=(columns * ((top + 1) * 0.72 + 0.9), lines * (len(models) * 1.38 + 0.35)),
+    )  # fmt: skip
+    for axis in axes.flat[len(queries) :]:
+        axis.set_axis_off()
+    for k, (query, axis) in enumerate(zip(queries, axes.flat, strict=False)):
+        show(axis, mosaic([found[k] for found in rows], gap=6))
+        for row, name in enumerate(models):
+            side(axis, name, 1 - (row + 0.5) / len(models), x=-0.02)
+        axis.set_title(captions[k] if captions else f"query {query}", fontsize="small")
+    figure.supxlabel(WORDS, fontsize="small")
+    return figure

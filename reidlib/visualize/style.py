@@ -1,18 +1,20 @@
-"""One look for all figures, and mosaics of images with coloured borders."""
+"""One look for all figures: theme, file, and the words around a drawing."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
-RIGHT, WRONG, QUERY = "#2a9d4a", "#d1352b", "#30343b"  # borders of images in ranked lists
-RGB = tuple[int, int, int]
+DARK = "#30343b"
 
 
 def use_style() -> None:
@@ -39,35 +41,31 @@ def file_of(figure: Figure, suffix: str) -> bytes:
     return buffer.getvalue()
 
 
-def rgb(colour: str) -> RGB:
-    """``"#2a9d4a"`` as (42, 157, 74)."""
-    value = colour.lstrip("#")
-    return (int(value[0:2], 16), int(value[2:4], 16), int(value[4:6], 16))
+def note(figure: Figure, text: str) -> Text:
+    """A line below the whole figure, such as its data, network, steps and seeds.
+
+    It lies beneath the canvas, where it covers nothing; ``file_of`` and notebooks show it.
+    """
+    wide = max(40, int(14 * figure.get_figwidth()))  # characters of this size
+    text = textwrap.fill(text, wide)
+    return figure.text(0.01, -0.01, text, ha="left", va="top", fontsize="x-small", color="#555555")
 
 
-def framed(image: np.ndarray, colour: RGB | None, width: int = 4) -> np.ndarray:
-    """An image [H, W, 3] with a border [H + 2 * width, W + 2 * width, 3]; white if no colour."""
-    out = np.empty((image.shape[0] + 2 * width, image.shape[1] + 2 * width, 3), np.uint8)
-    out[:] = colour or (255, 255, 255)
-    out[width:-width, width:-width] = image
-    return out
+def side(axis: Axes, text: str, at: float = 0.5, *, x: float = -0.08, **options: Any) -> Text:
+    """Words at the left of a panel, turned upwards; at, x: where, (0, 0) is its lower left corner.
+
+    options: of matplotlib's text.
+    """
+    look: dict[str, Any] = {"fontsize": "small", "rotation": 90, "ha": "right", "va": "center"}
+    return axis.text(x, at, text, transform=axis.transAxes, **look | options)
 
 
-def mosaic(rows: Sequence[Sequence[np.ndarray | None]], gap: int = 4) -> np.ndarray:
-    """Images of one size, row by row, on white [H, W, 3]; ``None`` leaves a place empty."""
-    first = next(tile for row in rows for tile in row if tile is not None)
-    height, width = first.shape[0] + gap, first.shape[1] + gap
-    columns = max(len(row) for row in rows)
-    out = np.full((height * len(rows) - gap, width * columns - gap, 3), 255, np.uint8)
-    for r, row in enumerate(rows):
-        for c, tile in enumerate(row):
-            if tile is not None:
-                y, x = r * height, c * width
-                out[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
-    return out
+def legend(figure: Figure, lines: Mapping[str, Any], place: str = "lower", **options: Any) -> None:
+    """A legend across the ``lower`` or ``upper`` edge: what it says -> a colour, or what is shown.
 
-
-def show(axes: Axes, image: np.ndarray) -> None:
-    """An image without axes, ticks or grid."""
-    axes.imshow(image, interpolation="bilinear")
-    axes.set_axis_off()
+    options: of ``figure.legend``.
+    """
+    handles = [Line2D([], [], color=x, lw=2) if isinstance(x, str) else x for x in lines.values()]
+    look: dict[str, Any] = {"ncols": len(lines), "frameon": False, "fontsize": "small"}
+    look |= {"loc": f"outside {place} center"} | options
+    figure.legend(handles, list(lines), **look)

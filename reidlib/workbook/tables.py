@@ -7,6 +7,7 @@ import math
 import pandas as pd
 
 from reidlib.errors import ReidError
+from reidlib.evaluate.metrics import NAMES
 from reidlib.evaluate.verdict import judge, least
 from reidlib.workbook import published as printed_tables
 
@@ -14,7 +15,6 @@ SIGNS = {"holds": "*", "reversed": "†"}
 SIGNS_NOTE = (
     "* a gain, † a loss, that chance over people and seeds does not explain (two seeds or more)"
 )
-NAMES = {"rank1": "rank-1", "rank3": "rank-3", "rank5": "rank-5", "rank10": "rank-10"}
 
 
 def wide(

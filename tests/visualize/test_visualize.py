@@ -10,9 +10,11 @@ from reidlib import visualize
 from reidlib.data import ImageBank, load
 from reidlib.evaluate import score
 from reidlib.models import build
-from reidlib.visualize.people import TILE
-from reidlib.visualize.ranking import allowed_distance, nearest_allowed
-from reidlib.visualize.style import RIGHT, WRONG, framed, mosaic, rgb
+from reidlib.models.receptive import Field, receptive_field
+from reidlib.visualize.images import TILE, framed, mosaic
+from reidlib.visualize.maps import responses
+from reidlib.visualize.ranking import RIGHT, WRONG, allowed_distance, nearest_allowed, rgb
+from reidlib.visualize.style import file_of, note
 
 OPTIONS = {"train_ids": 6, "test_ids": 6, "cameras": 2, "images": 2, "distractors": 3, "junk": 2}
 
@@ -127,3 +129,116 @@ def test_grad_cam_follows_the_similarity(dataset):
     assert not np.allclose(maps, other)
     figure = visualize.match_cam(model, images, images.flip(0), captions=["a", "b"])
     assert len(figure.axes) == 8
+
+
+def test_responses_are_scaled_in_each_image():
+    field = Field(1, 1, 0)
+    maps = torch.rand(2, 5, 6, 2) * torch.tensor([1.0, 9.0]).reshape(2, 1, 1, 1)
+    heat = responses(maps, field, (6, 2))
+    assert heat.amin((1, 2)).tolist() == [0, 0]
+    assert heat.amax((1, 2)).tolist() == pytest.approx([1, 1])
+    assert torch.equal(heat.flatten(1).argmax(1), maps.mean(1).flatten(1).argmax(1))
+    assert not torch.isnan(responses(torch.zeros(1, 5, 6, 2), field, (6, 2))).any()
+
+
+def test_heat_maps_of_several_models_have_one_scale(dataset):
+    models = {}
+    for name, seed in (("a", 0), ("b", 1)):
+        torch.manual_seed(seed)
+        models[name] = build("baseline", 6, backbone="tiny", size=(64, 32))
+    images = ImageBank.from_split(dataset.query, (64, 32)).images(slice(0, 3))
+    figure = visualize.heat_maps(models, images)
+    axes = np.array(figure.axes).reshape(3, 3)
+    assert [row[0].texts[0].get_text() for row in axes] == ["image", "a", "b"]
+    most = 0.0
+    for model in models.values():
+        with torch.no_grad():
+            mean = model.eval().backbone(images).mean(1)
+        most = max(most, float((mean / mean.mean((1, 2), keepdim=True)).max()))
+    assert f"red {most:.1f} times" in figure.get_supxlabel()
+    assert not np.array_equal(axes[1, 0].images[0].get_array(), axes[2, 0].images[0].get_array())
+
+
+class OneCell(torch.nn.Module):
+    """A model whose feature is one cell of its backbone's map."""
+
+    def __init__(self, model, cell):
+        super().__init__()
+        self.backbone, self.cell = model.backbone, cell
+
+    def encode(self, images):
+        row, column = self.cell
+        return {"feature": self.backbone(images)[:, :, row, column]}
+
+
+def test_grad_cam_is_highest_where_the_responding_cell_lies():
+    torch.manual_seed(0)
+    model = build("baseline", 6, backbone="tiny", size=(96, 48)).eval()
+    only = torch.zeros(1, 1, 6, 3)
+    only[..., 2, 1] = 1  # no other cell responds
+    hook = model.backbone.register_forward_hook(lambda _, __, x: x * only)
+    images = torch.randn(2, 3, 96, 48)
+    heat = visualize.similarity_cam(OneCell(model, (2, 1)), images, images.flip(0))
+    hook.remove()
+    y, x = (receptive_field(model.backbone).centres(6)[k] for k in (2, 1))
+    assert heat.any()
+    for one in heat:
+        assert not one.any() or divmod(int(one.argmax()), 48) == (y, x)
+
+
+def test_a_note_stands_below_everything():
+    figure = visualize.sweep({"a": tidy([0.1, 0.2])}, "rate")
+    bare = file_of(figure, "png")
+    text = note(figure, "embedded people, tiny, 200 steps, seeds 0 to 2")
+    assert text.get_window_extent().y1 < 0
+    assert file_of(figure, "png") != bare
+
+
+def tidy(values, metrics=("rank1", "mAP"), **columns):
+    rows = [
+        {"x": x, "metric": metric, "mean": 50.0 + k, "low": 49.0 + k, "high": 52.0 + k, "sd": 0.5,
+         "n": 3, "gain": 1.0 + k, "gain_low": 0.5 * k, "gain_high": 2.0 + k} | columns
+        for k, x in enumerate(values) for metric in metrics
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_words_are_not_joined_by_a_line():
+    figure = visualize.sweep({"a": tidy(["0.2", "0.4", "soft"])}, "margin")
+    dots, line = figure.axes[0].lines[0], figure.axes[0].lines[-1]
+    assert dots.get_xdata().tolist() == [0, 1, 2]
+    assert line.get_xdata().tolist() == [0, 1]
+    places = visualize.sweep({"a": tidy(["stem", "conv2"])}, "cut").axes[0]
+    assert places.lines[-1].get_xdata().tolist() == []
+
+
+def test_seeds_are_dots_where_the_table_has_them():
+    figure = visualize.sweep({"a": tidy([1, 2], seeds="49.5 51 52")}, "stripes")
+    drawn = [line.get_ydata() for line in figure.axes[0].lines]
+    assert [y.tolist() if hasattr(y, "tolist") else y for y in drawn].count([49.5, 51.0, 52.0]) == 2
+    assert "dots: seeds" in figure.get_supxlabel()
+
+
+def test_gains_are_drawn_against_the_row_they_are_over():
+    frames = {"BL": tidy([0, 1]), "RP": tidy([0, 1])}
+    figure = visualize.sweep(frames, "error", gains="BL")
+    axis = figure.axes[0]
+    assert axis.get_ylabel() == "rank-1: gain over BL (points)"
+    assert len(axis.containers) == 1
+    assert axis.containers[0].lines[0].get_ydata().tolist() == [1, 2]
+    ends = axis.containers[0].lines[2][0].get_segments()
+    assert [end[:, 1].tolist() for end in ends] == [[0, 2], [0.5, 3]]
+
+
+def test_sweeps_share_one_axis_of_percent():
+    panels = {"p_c": tidy([0.1, 0.2]), "r_c": tidy([0.5, 0.6, 0.7])}
+    figure = visualize.sweeps(panels, {"p_c": 0.2, "r_c": 0.6})
+    first, second = figure.axes
+    assert first.get_ylim() == second.get_ylim()
+    assert [first.get_xlabel(), second.get_xlabel()] == ["p_c", "r_c"]
+    assert [text.get_text() for text in figure.legends[0].texts] == ["rank-1", "mAP"]
+    assert second.lines[-1].get_xdata()[0] == 0.6
+
+
+def test_probes_that_were_never_whole_are_shown_as_given(dataset):
+    assert len(visualize.partial_probes(dataset, n=3).axes) == 3

@@ -1,4 +1,4 @@
-"""What PPCL's two modules do to images (PPCL, Figs. 1, 4, 6 and 7)."""
+"""PPCL's figures: what its two modules do to images (Figs. 1, 4, 6 and 7), and how well."""
 
 from __future__ import annotations
 
@@ -9,22 +9,19 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from reidlib.data.bank import denormalise
 from reidlib.errors import ReidError
 from reidlib.models import Encoding
 from reidlib.models.base import device_of, evaluating
 from reidlib.papers.ppcl.constraints import negative_regions
 from reidlib.papers.ppcl.model import PPCL, in_image
-from reidlib.visualize.style import show
+from reidlib.visualize.curves import BESIDE
+from reidlib.visualize.images import image_grid, outline, pictures
+from reidlib.visualize.style import legend
 
 BLUE, RED, GREEN = "#1f6fd6", "#d1352b", "#2a9d4a"
-TILE = 1.15  # inches of width
 WIDE = 4.0  # points: of a box below another one
 
 
@@ -49,21 +46,18 @@ def located(
         rectified, box = model.rectify(partial)
         query = model.encode(partial)
         found = [_regions(model, query, model.encode(references[:, r])) for r in range(columns)]
-    figure, axes = _grid(rows, columns + 2, partial)
+    shown, whole, straight = pictures(partial), pictures(references), pictures(rectified)
+    titles = ["partial", "rectified", *(names or [""] * columns)]
+    grid = [[shown[p], straight[p], *whole[p]] for p in range(rows)]
+    figure, axes = image_grid(grid, titles=titles, sides=captions)
     for p in range(rows):
-        _image(axes[p, 0], partial[p])
-        _image(axes[p, 1], rectified[p])
         for r in range(columns):
-            _image(axes[p, r + 2], references[p, r])
-            _box(axes[p, r + 2], box[p], partial, BLUE, lw=WIDE)
-            _box(axes[p, r + 2], found[r][p], partial, RED)
-            if true is not None and r == 0:
-                _box(axes[p, 2], true[p], partial, GREEN, "--")
-        if captions:
-            _side(axes[p, 0], captions[p])
-    _titles(axes[0], ["partial", "rectified", *(names or [""] * columns)])
+            outline(axes[p, r + 2], box[p], BLUE, lw=WIDE)
+            outline(axes[p, r + 2], found[r][p], RED)
+        if true is not None:
+            outline(axes[p, 2], true[p], GREEN, "--")
     lines = {"GLRec": BLUE, "CRLoc": RED} | ({"true region": GREEN} if true is not None else {})
-    _legend(figure, lines)
+    legend(figure, lines)
     return figure
 
 
@@ -84,59 +78,21 @@ def constraints(model: PPCL, images: Tensor, partial: Tensor, other: Tensor) -> 
         there = model.regions(query, y)
         back = model.regions({**y, "box": there}, x)
         negative = negative_regions(there)
-    figure, axes = _grid(len(images), 5, images)
-    for n in range(len(images)):
-        for axis, image in zip(axes[n], (images, partial, rectified, other, images), strict=True):
-            _image(axis, image[n])
-        _box(axes[n, 2], box[n], images, BLUE)
-        _box(axes[n, 3], there[n], images, GREEN, lw=WIDE)
-        _box(axes[n, 3], negative[n], images, RED)
-        _box(axes[n, 4], box[n], images, BLUE, lw=WIDE)
-        _box(axes[n, 4], back[n], images, GREEN, "--")
-    _titles(axes[0], ["x", "partial", "rectified", "y", "back in x"])
-    _legend(figure, {"anchor": BLUE, "found: positive": GREEN, "negative": RED})
+    grid = zip(*map(pictures, (images, partial, rectified, other, images)), strict=True)
+    titles = ["x", "partial", "rectified", "y", "back in x"]
+    figure, axes = image_grid(list(grid), titles=titles)
+    for n, (_, _, anchor, found, returned) in enumerate(axes):
+        outline(anchor, box[n], BLUE)
+        outline(found, there[n], GREEN, lw=WIDE)
+        outline(found, negative[n], RED)
+        outline(returned, box[n], BLUE, lw=WIDE)
+        outline(returned, back[n], GREEN, "--")
+    legend(figure, {"anchor": BLUE, "found: positive": GREEN, "negative": RED})
     return figure
 
 
 def _regions(model: PPCL, query: Encoding, reference: Encoding) -> Tensor:
     return in_image(model.regions(query, reference), reference["box"])
-
-
-def _grid(rows: int, columns: int, images: Tensor) -> tuple[Figure, np.ndarray]:
-    height, width = images.shape[-2:]
-    size = (TILE * columns + 0.3, TILE * height / width * rows + 0.6)
-    return plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
-
-
-def _image(axis: Axes, image: Tensor) -> None:
-    show(axis, denormalise(image.cpu()).clamp(0, 1).permute(1, 2, 0).numpy())
-
-
-def _box(
-    axis: Axes, box: Tensor, images: Tensor, colour: str, style: str = "-", lw: float = 1.8
-) -> None:
-    """A box in [-1, 1], cut at the image's edge; a wide line stays visible below another one."""
-    height, width = images.shape[-2:]
-    x0, y0, x1, y1 = ((box.cpu().clamp(-1, 1) + 1) / 2).tolist()
-    corner = (x0 * width - 0.5, y0 * height - 0.5)
-    size = ((x1 - x0) * width, (y1 - y0) * height)
-    axis.add_patch(Rectangle(corner, *size, fill=False, ec=colour, lw=lw, ls=style, clip_on=False))
-
-
-def _side(axis: Axes, text: str) -> None:
-    axis.text(-0.08, 0.5, text, rotation=90, ha="right", va="center", fontsize="x-small",
-              transform=axis.transAxes)  # fmt: skip
-
-
-def _titles(axes: np.ndarray, names: Sequence[str]) -> None:
-    for axis, name in zip(axes, names, strict=True):
-        axis.set_title(name, fontsize="small", weight="normal", loc="center")
-
-
-def _legend(figure: Figure, colours: dict[str, str]) -> None:
-    lines = [Line2D([], [], color=colour, lw=2) for colour in colours.values()]
-    figure.legend(lines, list(colours), ncols=len(lines), loc="outside lower center",
-                  frameon=False, fontsize="small")  # fmt: skip
 
 
 def region_overlaps(table: pd.DataFrame) -> Figure:
@@ -162,7 +118,7 @@ def region_overlaps(table: pd.DataFrame) -> Figure:
     axis.set(ylabel="IoU with the true region", title="Are the true regions found?")
     axis.grid(axis="x", visible=False)
     axis.plot([], [], ":", color="#555555", lw=1, label="the whole frame")
-    axis.legend(title="reference image", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    axis.legend(title="reference image", **BESIDE)
     return figure
 
 
@@ -184,7 +140,7 @@ def cycle_overlaps(tables: dict[str, pd.DataFrame]) -> Figure:
         xlabel=f"cycle error of the pairs, in {parts} parts", ylabel="IoU with the true region"
     )
     axis.set_title("Does a small cycle error mean a right region?")
-    axis.legend(title="mean cycle error", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    axis.legend(title="mean cycle error", **BESIDE)
     return figure
 
 
@@ -216,5 +172,5 @@ def roc_curves(curves: Mapping[str, pd.DataFrame], at: float = 1e-2) -> Figure:
         xlim=(100 * low, 100),
         ylim=(0, 101),
     )
-    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    axis.legend(**BESIDE)
     return figure

@@ -1,38 +1,130 @@
-"""Which rows of the image each stripe sees, calculated and measured (RMGL Figs. 1 and 3a)."""
+"""RMGL's figures from the model's own maps: its lanes (Figs. 1 to 3), what a stripe sees (Fig. 3a),
+what paths respond to (Fig. 4), where balanced stripes are cut (Fig. 5), shifted people (Fig. 6)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 import torch
-import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from pytorch_grad_cam.utils.image import show_cam_on_image
 from torch import Tensor
 
 from reidlib.data.augment import Placed, random_shift
-from reidlib.data.bank import ImageBank, denormalise
+from reidlib.data.bank import ImageBank
 from reidlib.data.read import read
 from reidlib.data.sampler import generator
 from reidlib.geometry import identity
+from reidlib.models.backbone import STAGES
 from reidlib.models.base import evaluating
-from reidlib.papers.rmgl.model import RMGL
-from reidlib.papers.rmgl.receptive import PARTITIONS, extent, regions
+from reidlib.models.receptive import SPLITS, edges
+from reidlib.papers.rmgl.model import RMGL, SHARED
+from reidlib.papers.rmgl.receptive import (
+    PARTITIONS,
+    extent,
+    field,
+    map_height,
+    regions,
+    row_centres,
+)
 from reidlib.papers.rmgl.stripes import activation_histogram, balanced_cuts
-from reidlib.visualize.style import show
+from reidlib.visualize.architecture import (
+    Box,
+    draw_boxes,
+    image_box,
+    lines_of,
+    rows_of,
+    stages,
+    totals,
+)
+from reidlib.visualize.images import outline, pictures, show
+from reidlib.visualize.maps import heat_grid, responses
+from reidlib.visualize.style import legend, side
+
+GREY, YELLOW, RED = "#555555", "#ffd166", "#d1352b"
+
+
+def architecture(model: RMGL, image_size: tuple[int, int] | None = None) -> Figure:
+    """Figs. 1 to 3: a lane for each branch and path, with the map in pieces from its cut on.
+
+    image_size: (H, W), default the model's.
+    """
+    table, size = stages(model, image_size), image_size or model.size
+
+    def sources(boxes: Sequence[Box], box: Box) -> list[Box]:
+        before = [other for other in boxes if other.column == box.column - 1]
+        if box.column == 7:  # all paths of the branch
+            return [other for other in before if abs(other.lane - box.lane) < 1]
+        original = box.lane // len(model.paths) * len(model.paths)  # of this branch: the cut map
+        own = [other for other in before if other.lane == box.lane]
+        return (own or [o for o in before if o.lane in (original, boxes[0].lane)])[-1:]
+
+    return draw_boxes(_boxes(model, table, size), f"RMGL, {totals(table, size)}", sources)
+
+
+def calls(model: RMGL) -> Iterator[tuple[int | None, str, str]]:
+    """(branch or None, path, stage) in the order in which RMGL's ``maps`` calls its stages."""
+    cut = SPLITS.index(model.split)
+    whole = "original" in model.paths
+    for stage in SHARED:
+        if whole or SPLITS.index(stage) <= cut:
+            yield None, "original", stage
+    for branch in range(len(model.stripes)):
+        for stage in STAGES:
+            if stage not in SHARED and (whole or SPLITS.index(stage) <= cut):
+                yield branch, "original", stage
+        for stage in STAGES:
+            if "receptive" in model.paths and SPLITS.index(stage) > cut:
+                yield branch, "receptive", stage
+
+
+def _lane(model: RMGL, branch: int | None, path: str) -> float:
+    """Lanes of branch 0, of branch 1, ...; the trunk in the middle of them."""
+    if branch is None:
+        if "original" in model.paths and model.split in ("input", "stem"):
+            return -1  # the middle is not free: the receptive paths run beside the trunk
+        return (len(model.stripes) * len(model.paths) - 1) / 2
+    number = model.paths.index(path) if path in model.paths else 0
+    return branch * len(model.paths) + number
+
+
+def _boxes(model: RMGL, table: pd.DataFrame, size: tuple[int, int]) -> list[Box]:
+    palette = sns.color_palette("deep")
+    rows = table.to_dict("records")
+    heads = rows[-len(model.stripes) :]
+    boxes = [image_box(size, _lane(model, None, ""))]
+    where = list(calls(model))
+    for (branch, path, stage), row in zip(where, rows[: -len(heads)], strict=True):
+        n = model.stripes[branch] if branch is not None and path == "receptive" else 1
+        colour = GREY if branch is None else palette[branch % 10]
+        lane, column = _lane(model, branch, path), 1 + STAGES.index(stage)
+        if not row["stage"].endswith(stage):
+            raise AssertionError(f"{row['stage']} is called where {stage} was expected")
+        boxes.append(Box(column, lane, stage, lines_of(row), rows_of(row["output"]), n, colour))
+    for branch, (n, head) in enumerate(zip(model.stripes, heads, strict=True)):
+        reduction: Tensor = model.heads[branch].reduction  # type: ignore[assignment]
+        parts, channels = reduction.shape[:2]
+        for path in model.paths:
+            lane, colour = _lane(model, branch, path), palette[branch % 10]
+            high = next(box.rows for box in boxes if box.column == 5)
+            name = f"{path}, {n} stripe{'s' * (n > 1)}"
+            lines = (f"1 global + {n} × {channels}",)
+            boxes.append(Box(6, lane, name, lines, high, n, colour))
+        middle = sum(_lane(model, branch, path) for path in model.paths) / len(model.paths)
+        boxes.append(Box(7, middle, "heads", lines_of(head), 1, parts, palette[branch % 10]))
+    return boxes
 
 
 def footprints(
     model: RMGL, found: Mapping[str, Tensor], image: Tensor, share: float = 0.95
 ) -> Figure:
-    """One panel a partition beside the image: for each stripe the gradient over the image's rows.
+    """Fig. 3a: a panel a partition beside the image: a stripe's gradient over the image's rows.
 
     found: of ``receptive.profiles``. image: [3, H, W] normalised. A curve is scaled to its largest
     value. The light bar is the region of Eq. 6, the dark one in it the rows that hold ``share`` of
@@ -42,24 +134,24 @@ def footprints(
     figure, axes = plt.subplots(
         1, 1 + len(found), figsize=(1.6 * (1 + len(found)), 4.4), layout="constrained", sharey=True
     )
-    show(axes[0], denormalise(image).permute(1, 2, 0).cpu().numpy())
+    show(axes[0], pictures(image))
     axes[0].set_title("image", loc="center")
     palette = sns.color_palette("deep")
     for axis, (name, profile) in zip(axes[1:], found.items(), strict=True):
         n = len(profile)
-        expected = regions(model, PARTITIONS[name], n, height)
+        split = PARTITIONS[name]
+        expected = regions(model, split, n, height)
+        ends = edges(field(model, split).centres(map_height(model, split, height)), height)
+        cuts = np.interp(np.arange(n + 1) / n * (len(ends) - 1), np.arange(len(ends)), ends)
         for k in range(n):
-            values, colour, x = (
-                (profile[k] / profile[k].max()).cpu(),
-                palette[k % 10],
-                1.2 + 0.2 * k,
-            )
+            values = (profile[k] / profile[k].max()).cpu()
+            colour, x = palette[k % 10], 1.2 + 0.2 * k
             axis.fill_betweenx(range(height), values, color=colour, alpha=0.25, lw=0)
             axis.plot(values, range(height), color=colour, lw=1.2)
             for (first, last), alpha in ((expected[k], 0.35), (extent(profile[k], share), 1.0)):
                 axis.bar(x, last - first + 1, 0.12, first - 0.5, color=colour, alpha=alpha, lw=0)
             if k:
-                axis.axhline(k * height / n - 0.5, color="#999999", lw=0.8, ls="--")
+                axis.axhline(cuts[k] - 0.5, color="#999999", lw=0.8, ls="--")
         axis.set(xlim=(0, 1.2 + 0.2 * n), ylim=(height - 0.5, -0.5), xticks=[0, 1])
         axis.set_title(name, loc="center")
         axis.grid(visible=False)
@@ -68,17 +160,16 @@ def footprints(
     figure.supxlabel(
         "mean absolute gradient of a stripe with respect to a row (largest = 1)", fontsize="small"
     )
-    bars = [
-        Patch(color="#777777", alpha=0.35, lw=0, label="can be seen (Eq. 6)"),
-        Patch(color="#777777", lw=0, label=f"{100 * share:g} % of the gradient"),
-        Line2D([], [], color="#999999", lw=0.8, ls="--", label="equal stripes"),
-    ]
-    figure.legend(handles=bars, ncols=3, loc="outside upper center", frameon=False)
+    bars = {
+        "can be seen (Eq. 6)": Patch(color="#777777", alpha=0.35, lw=0),
+        f"{100 * share:g} % of the gradient": Patch(color="#777777", lw=0),
+        "where the map is cut": Line2D([], [], color="#999999", lw=0.8, ls="--"),
+    }
+    legend(figure, bars, "upper")
     return figure
 
 
 STEPS = ("image, crop", "cropped", "resized", "shifted")
-BOX = "#ffd166"
 
 
 def shifted(
@@ -104,7 +195,7 @@ def shifting_steps(bank: ImageBank, rows: Sequence[int], seed: int = 0, **option
     placed, images = shifted(bank, rows, seed, **options)
     height, width = bank.size
     before = bank.raw(torch.tensor(list(rows))).permute(0, 2, 3, 1).cpu().numpy()
-    after = denormalise(images).permute(0, 2, 3, 1).cpu().numpy()
+    after = pictures(images)
     n, wide = len(rows), 2.2 * width / height + 0.15
     figure, axes = plt.subplots(
         4, n, figsize=(n * wide + 0.5, 9.4), layout="constrained", squeeze=False
@@ -122,14 +213,14 @@ def shifting_steps(bank: ImageBank, rows: Sequence[int], seed: int = 0, **option
         ):
             _put(axis, picture, x, y, bank.size)
         axes[0, i].add_patch(
-            Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, ec=BOX, lw=2.5)
+            Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, ec=YELLOW, lw=2.5)
         )
         r_c, r_h, r_w = (y1 - y0) / height, (bottom - top) / (y1 - y0), (right - left) / (x1 - x0)
         axes[0, i].set_title(
             f"$r_c$ {r_c:.2f}\n$r_h$ {r_h:.2f}\n$r_w$ {r_w:.2f}", loc="center", fontsize="small"
         )
     for axis, name in zip(axes[:, 0], STEPS, strict=True):
-        axis.text(-0.12, 0.5, name, rotation=90, ha="right", va="center", transform=axis.transAxes)
+        side(axis, name)
     return figure
 
 
@@ -146,49 +237,38 @@ def _put(axis: Axes, picture: np.ndarray, x: int, y: int, size: tuple[int, int])
 SHORT = {"original": "O", "receptive": "RP"}  # the paper's names of the paths
 
 
-def responses(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Mean over the channels of maps [N, C, h, w], from 0 to 1 in each image: [N, H, W]."""
-    mean = maps.float().mean(1, keepdim=True)
-    low, high = mean.amin((2, 3), keepdim=True), mean.amax((2, 3), keepdim=True)
-    scaled = (mean - low) / (high - low).clamp(min=1e-12)
-    return F.interpolate(scaled, size, mode="bilinear", align_corners=False).squeeze(1)
-
-
-def stripe_responses(model: RMGL, images: Tensor, captions: Sequence[str] | None = None) -> Figure:
-    """One row an image: the image, then the response of each branch and path, with its stripes.
+def stripe_responses(
+    model: RMGL,
+    images: Tensor,
+    captions: Sequence[str] = (),
+    body: Tensor | None = None,
+) -> Figure:
+    """Fig. 4: one row an image: the image, then the response of each branch and path, with its
+    stripes, cut where the map is.
 
     images: [N, 3, H, W] normalised, on the model's device. O-2 is the original path of the branch
-    with 2 stripes, RP-2 the receptive one.
+    with 2 stripes, RP-2 the receptive one. body: true boxes [N, 4] where they are known (dashed).
     """
-    size = (images.shape[2], images.shape[3])
+    size, found, cuts = (images.shape[2], images.shape[3]), {}, []
     with evaluating(model):
-        maps = {
-            (f"{SHORT[path]}-{model.stripes[branch]}", model.stripes[branch]): responses(last, size)
-            for (branch, path), last in model.maps(images).items()
-        }
-    n, wide = len(images), 2.5 * size[1] / size[0] + 0.1
-    shape = ((1 + len(maps)) * wide + 0.4, n * 2.5 + 0.5)
-    figure, axes = plt.subplots(
-        n, 1 + len(maps), figsize=shape, layout="constrained", squeeze=False
-    )
-    shown = denormalise(images).permute(0, 2, 3, 1).cpu().numpy()
-    for row in range(n):
-        show(axes[row, 0], shown[row])
-        for axis, ((name, stripes), heat) in zip(axes[row, 1:], maps.items(), strict=True):
-            show(axis, show_cam_on_image(shown[row], heat[row].cpu().numpy(), use_rgb=True))
-            for k in range(1, stripes):
-                axis.axhline(k * size[0] / stripes - 0.5, color="white", lw=1.5)
-            if row == 0:
-                axis.set_title(name, loc="center")
-        if captions:
-            axes[row, 0].text(-0.08, 0.5, captions[row], rotation=90, ha="right", va="center",
-                              fontsize="small", transform=axes[row, 0].transAxes)  # fmt: skip
-    axes[0, 0].set_title("image", loc="center")
-    figure.supxlabel("mean over channels, blue lowest to red highest in each map", fontsize="small")
+        maps = model.maps(images)
+    for (branch, path), last in maps.items():
+        n, height = model.stripes[branch], last.shape[2]
+        rows = row_centres(model, n, path, size[0])
+        found[f"{SHORT[path]}-{n}"] = responses(last.cpu(), field(model), size, rows)
+        cuts.append(edges(rows, size[0])[[k * height // n for k in range(1, n)]])
+    figure, axes = heat_grid(images, found, captions)
+    for row in range(len(images)):
+        for axis, places in zip(axes[row, 1:], cuts, strict=True):
+            for y in places.tolist():
+                axis.axhline(y - 0.5, color="white", lw=1.5)
+        if body is not None:
+            for axis in axes[row]:
+                outline(axis, body[row], YELLOW, "--", 1.2)
+    words = "mean over channels, blue lowest to red highest in each map"
+    figure.supxlabel(words + ("; dashed: the body's true box" if body is not None else ""),
+                     fontsize="small")  # fmt: skip
     return figure
-
-
-EQUAL, BALANCED = "#ffd166", "#d1352b"  # colours of the cuts
 
 
 def maxima(maps: Tensor) -> Tensor:
@@ -203,7 +283,8 @@ def maxima(maps: Tensor) -> Tensor:
 def activation_balance(
     model: RMGL, images: Tensor, branch: int = 0, path: str = "original"
 ) -> Figure:
-    """For each image the places of the channels' maxima, and their number in each row of the map.
+    """Fig. 5: for each image the places of the channels' maxima, and their number in each row of
+    the map, both where the map's cells lie in the image.
 
     images: [N, 3, H, W] normalised, on the model's device. The area of a dot is the number of
     channels; bars have the colour of their balanced stripe, whose share of all maxima is written
@@ -213,64 +294,50 @@ def activation_balance(
     with evaluating(model):
         last = model.maps(images)[branch, path]
         counts = maxima(last).cpu().numpy()
-        cuts = balanced_cuts(last, n).cpu().numpy() * height / last.shape[2]  # in pixels
-    shown = denormalise(images).permute(0, 2, 3, 1).cpu().numpy()
+        cuts = balanced_cuts(last, n).cpu().numpy()
+    y = row_centres(model, n, path, height)
+    x = field(model).centres(counts.shape[2]).numpy()
+    ends = edges(y, height).numpy() - 0.5
     columns = [width for _ in images for width in (1.0, 1.15)]
     figure, axes = plt.subplots(
         1, 2 * len(images), figsize=(sum(columns) * 1.45, 3.9), layout="constrained",
         width_ratios=columns, squeeze=False,
     )  # fmt: skip
-    most = counts.sum(2).max()
-    for i in range(len(images)):
-        picture, bars = axes[0, 2 * i], axes[0, 2 * i + 1]
-        show(picture, shown[i])
-        _dots(picture, counts[i], (height, images.shape[3]))
-        _bars(bars, counts[i].sum(1), cuts[i], height)
-        bars.set_xlim(0, 1.5 * most)
-        for axis in (picture, bars):
+    for i, picture in enumerate(pictures(images)):
+        left, right = axes[0, 2 * i : 2 * i + 2]
+        show(left, picture)
+        rows, place = np.nonzero(counts[i])
+        area = 160 * counts[i][rows, place] / counts[i].max()
+        left.scatter(x[place], y.numpy()[rows], s=area, color="white", edgecolor="black", lw=0.6,
+                     alpha=0.8)  # fmt: skip
+        _bars(right, counts[i].sum(1), cuts[i], ends)
+        right.set_xlim(0, 1.5 * counts.sum(2).max())
+        equal = np.interp(np.arange(1, n) * len(y) / n, np.arange(len(ends)), ends)
+        for axis in (left, right):
             for cut in cuts[i][1:-1]:
-                axis.axhline(cut - 0.5, color=BALANCED, lw=2.5)
-            for k in range(1, n):
-                axis.axhline(k * height / n - 0.5, color=EQUAL, lw=1.8, ls="--")
-    lines = [
-        Line2D([], [], color=EQUAL, lw=1.8, ls="--", label="equal stripes"),
-        Line2D([], [], color=BALANCED, lw=2.5, label="balanced stripes"),
-        Line2D(
-            [],
-            [],
-            color="white",
-            marker="o",
-            mec="black",
-            lw=0,
-            label="places of the channels' maxima",
-        ),
-    ]
-    figure.legend(handles=lines, ncols=3, loc="outside lower center", frameon=False)
+                axis.axhline(ends[cut], color=RED, lw=2.5)
+            for cut in equal:
+                axis.axhline(cut, color=YELLOW, lw=1.8, ls="--")
+    dots = Line2D([], [], color="white", marker="o", mec="black", lw=0)
+    dashed = Line2D([], [], color=YELLOW, lw=1.8, ls="--")
+    lines = {"equal stripes": dashed, "balanced stripes": RED, "the channels' maxima": dots}
+    legend(figure, lines)
     return figure
 
 
-def _dots(axis: Axes, counts: np.ndarray, size: tuple[int, int]) -> None:
-    rows, columns = np.nonzero(counts)
-    y = (rows + 0.5) * size[0] / counts.shape[0] - 0.5
-    x = (columns + 0.5) * size[1] / counts.shape[1] - 0.5
-    area = 160 * counts[rows, columns] / counts.max()
-    axis.scatter(x, y, s=area, color="white", edgecolor="black", lw=0.6, alpha=0.8)
-
-
-def _bars(axis: Axes, counts: np.ndarray, cuts: np.ndarray, height: int) -> None:
-    """Counts of the map's rows over the image's rows, in the colours of the stripes."""
-    step = height / len(counts)
-    middle = (np.arange(len(counts)) + 0.5) * step
-    stripe = np.searchsorted(cuts, middle) - 1
-    palette = sns.color_palette("deep")
-    axis.barh(middle - 0.5, counts, 0.9 * step, color=[palette[k % 10] for k in stripe])
+def _bars(axis: Axes, counts: np.ndarray, cuts: np.ndarray, ends: np.ndarray) -> None:
+    """Counts of the map's rows between their ``ends`` in pixels, in the colours of the stripes."""
+    stripe = np.searchsorted(cuts, np.arange(len(counts)), "right") - 1
+    palette, high = sns.color_palette("deep"), np.diff(ends)
+    axis.barh((ends[1:] + ends[:-1]) / 2, counts, 0.9 * high,
+              color=[palette[k % 10] for k in stripe])  # fmt: skip
     for k in range(len(cuts) - 1):
         share = counts[stripe == k].sum() / max(1, counts.sum())
-        axis.text(0.98, 1 - (cuts[k] + cuts[k + 1]) / 2 / height, f"{100 * share:.0f} %",
-                  color=palette[k % 10], ha="right", va="center", fontweight="bold",
-                  transform=axis.transAxes,
+        middle = (ends[cuts[k]] + ends[cuts[k + 1]]) / 2
+        axis.text(0.98, middle, f"{100 * share:.0f} %", color=palette[k % 10], ha="right",
+                  va="center", fontweight="bold", transform=axis.get_yaxis_transform(),
                   bbox={"fc": "white", "ec": "none", "pad": 1})  # fmt: skip
-    axis.set(ylim=(height - 0.5, -0.5), xlabel="channels with\nmaximum in this row")
+    axis.set(ylim=(ends[-1], ends[0]), xlabel="channels with\nmaximum in this row")
     axis.tick_params(labelleft=False)
     axis.grid(axis="y", visible=False)
 
@@ -294,6 +361,8 @@ def stripe_shares(table: pd.DataFrame) -> Figure:
         squeeze=False, sharex=True, sharey="row",
     )  # fmt: skip
     colours = dict(zip(("uniform", "balanced"), sns.color_palette("deep"), strict=False))
+    for axis, n in zip(axes[0], numbers, strict=True):
+        axis.set_title(f"{n} stripes")
     for row, (column, label) in zip(axes, COLUMNS.items(), strict=True):
         for axis, n in zip(row, numbers, strict=True):
             some = table[table.stripes == n]
@@ -305,8 +374,6 @@ def stripe_shares(table: pd.DataFrame) -> Figure:
                 axis.plot(line.x, 100 * line[column], style, marker="o", ms=4, label=name,
                           color=colours[str(partition)])  # fmt: skip
             axis.set(ylabel=label if axis is row[0] else "", ylim=(0, None))
-            if row is axes[0]:
-                axis.set_title(f"{n} stripes")
     for axis in axes[-1]:
         axis.set_xlabel("detector's error (s.d., widths and heights)")
     axes[0, -1].legend(fontsize="small")

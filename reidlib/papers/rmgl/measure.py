@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -16,7 +17,9 @@ from torch import Tensor
 from reidlib.data.dataset import boxes
 from reidlib.errors import ReidError
 from reidlib.models.base import evaluating
+from reidlib.models.receptive import edges
 from reidlib.papers.rmgl.model import RMGL, Maps
+from reidlib.papers.rmgl.receptive import row_centres
 from reidlib.papers.rmgl.stripes import balanced_cuts
 
 if TYPE_CHECKING:
@@ -55,12 +58,14 @@ def intended_parts(split: pd.DataFrame, n: int, parts: Parts = "equal") -> Tenso
     return torch.stack([edges[:, :-1], edges[:, 1:]], 2)
 
 
-def _edges(maps: Maps, branch: int, path: str, n: int, balanced: bool) -> Tensor:
-    """Of one batch: [N, n + 1] in [-1, 1]."""
-    last = maps[branch, path]
-    if not balanced:
-        return (2 * torch.arange(n + 1) / n - 1).expand(len(last), -1)
-    return 2 * balanced_cuts(last, n).cpu() / last.shape[2] - 1
+def _edges(model: RMGL, maps: Maps, branch: int, path: str, height: int, balanced: bool) -> Tensor:
+    """Of one batch of images with ``height`` rows: [N, n + 1] in [-1, 1]."""
+    last, n = maps[branch, path], model.stripes[branch]
+    ends = edges(row_centres(model, n, path, height), height)  # of the map's rows
+    rows = last.shape[2]
+    cuts = balanced_cuts(last, n).cpu() if balanced else rows * torch.arange(n + 1)[None] / n
+    found = np.interp(cuts, np.arange(rows + 1), 2 * ends / height - 1)
+    return torch.from_numpy(found).float().expand(len(last), -1)
 
 
 def _maps(model: RMGL, images: Tensor, batch_size: int) -> Iterator[Maps]:
@@ -77,9 +82,9 @@ def stripe_edges(
     images [N, 3, H, W] normalised. path: "original" or "receptive". balanced: cut by activation
     balanced pooling (RMGL Eq. 10), else into equal stripes.
     """
-    n = model.stripes[branch]
     maps = _maps(model, images, batch_size)
-    return torch.cat([_edges(found, branch, path, n, balanced) for found in maps])
+    height = images.shape[2]
+    return torch.cat([_edges(model, found, branch, path, height, balanced) for found in maps])
 
 
 def alignment_table(
@@ -107,16 +112,15 @@ def alignment_table(
         for maps in _maps(model, bank.images(rows).to(device), batch_size):
             for branch, path in maps:
                 for name in ("uniform", "balanced"):
-                    n = model.stripes[branch]
-                    edges = _edges(maps, branch, path, n, name == "balanced")
-                    found.setdefault((branch, path, name), []).append(edges)
+                    cuts = _edges(model, maps, branch, path, model.size[0], name == "balanced")
+                    found.setdefault((branch, path, name), []).append(cuts)
     table = []
     for (branch, path, name), batches in found.items():
-        edges, n = torch.cat(batches), model.stripes[branch]
+        cuts, n = torch.cat(batches), model.stripes[branch]
         if parts == "named" and n != 2:
             continue
-        share = stripe_share(edges, intended_parts(dataset.query, n, parts)).mean(1)
-        on_body = (edges[:, 1:-1] - body[:, 1, None]) / (body[:, 3] - body[:, 1])[:, None]
+        share = stripe_share(cuts, intended_parts(dataset.query, n, parts)).mean(1)
+        on_body = (cuts[:, 1:-1] - body[:, 1, None]) / (body[:, 3] - body[:, 1])[:, None]
         table.append(
             {
                 "branch": branch,

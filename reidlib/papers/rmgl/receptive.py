@@ -7,20 +7,19 @@ where the stripes are cut: the input (IP), a map in the middle (RP), the last ma
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reidlib.errors import ReidError, nearest
+from reidlib.errors import ReidError
 from reidlib.models.backbone import STAGES, Backbone
 from reidlib.models.base import evaluating
+from reidlib.models.receptive import Field, map_length, path_to, receptive_field, stages_to
 from reidlib.papers.rmgl.model import RMGL
 
-SPLITS = ("input", *STAGES)
-Layer = nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d
 PARTITIONS = {
     "OP": "conv5",
     **{f"RP {stage}": stage for stage in STAGES[-2::-1]},
@@ -28,55 +27,38 @@ PARTITIONS = {
 }  # name -> the map that is cut, from the widest view to the narrowest
 
 
-def layers(net: Backbone | RMGL, end: str = "conv5") -> Iterator[Layer]:
-    """Convolutions and poolings of the main path up to stage ``end``; shortcuts are left out.
-
-    Of an RMGL those of the trunk and its first branch (all branches have the same).
-    """
-    if end not in SPLITS:
-        raise ReidError(f'unknown stage "{end}"{nearest(end, SPLITS)}')
-    for stage in STAGES[: SPLITS.index(end)]:
-        part = getattr(net, stage) if isinstance(net, Backbone) else _part(net, stage)
-        for name, module in part.named_modules():
-            if isinstance(module, Layer) and "downsample" not in name.split("."):
-                yield module
+def layers_to(net: Backbone | RMGL, end: str = "conv5") -> list[nn.Module]:
+    """What an image passes up to the map of stage ``end``; in an RMGL by its trunk and its first
+    branch (all branches have the same layers)."""
+    if isinstance(net, Backbone):
+        return path_to(net, end)
+    own: nn.ModuleDict = net.branches[0]  # type: ignore[assignment]
+    return [net.trunk[s] if s in net.trunk else own[s] for s in stages_to(end)]
 
 
-def _part(model: RMGL, stage: str) -> nn.Module:
-    own: nn.ModuleDict = model.branches[0]  # type: ignore[assignment]
-    return model.trunk[stage] if stage in model.trunk else own[stage]
-
-
-def _steps(net: Backbone | RMGL, end: str) -> Iterator[tuple[int, int, int]]:
-    """Reach (dilation included), stride and padding of each layer, along the height."""
-    for layer in layers(net, end):
-        kernel, stride, padding, dilation = (
-            value[0] if isinstance(value, tuple) else value
-            for value in (
-                layer.kernel_size,
-                layer.stride,
-                layer.padding,
-                getattr(layer, "dilation", 1),
-            )
-        )
-        yield int(dilation) * (int(kernel) - 1) + 1, int(stride), int(padding)
-
-
-def receptive_field(net: Backbone | RMGL, end: str = "conv5") -> tuple[int, int]:
-    """(size, jump) in pixels: how many image rows a row of ``end``'s map sees, and how far apart
-    the fields of two neighbouring rows lie (RMGL Eq. 5, with dilation). "input" is (1, 1)."""
-    size = jump = 1
-    for reach, stride, _ in _steps(net, end):
-        size += (reach - 1) * jump  # Eq. 5
-        jump *= stride
-    return size, jump
+def field(net: Backbone | RMGL, end: str = "conv5") -> Field:
+    """What a row of ``end``'s map sees, and where (RMGL Eq. 5): ``models.receptive.Field``."""
+    return receptive_field(*layers_to(net, end))
 
 
 def map_height(net: Backbone | RMGL, end: str, height: int) -> int:
     """Rows of ``end``'s map of an image with ``height`` rows."""
-    for reach, stride, padding in _steps(net, end):
-        height = (height + 2 * padding - reach) // stride + 1
-    return height
+    return map_length(height, *layers_to(net, end))
+
+
+def row_centres(model: RMGL, n: int, path: str, height: int) -> Tensor:
+    """Where the rows of a path's last map lie in an image of ``height`` rows: pixels [h].
+
+    path: "original", or "receptive", where each of the ``n`` stripes is convolved alone, from its
+    own first row on.
+    """
+    if path == "original":
+        return field(model).centres(map_height(model, "conv5", height))
+    cut, rest = field(model, model.split), layers_to(model)[len(stages_to(model.split)) :]
+    rows = map_height(model, model.split, height) // n  # of a stripe
+    inside = receptive_field(*rest).centres(map_length(rows, *rest))
+    first = rows * torch.arange(n)
+    return cut.offset + cut.stride * (first[:, None] + inside).flatten()
 
 
 def region(net: Backbone | RMGL, split: str, n: int, height: int) -> int:
@@ -88,7 +70,7 @@ def region(net: Backbone | RMGL, split: str, n: int, height: int) -> int:
     rows = map_height(net, split, height)
     if n > rows:
         raise ReidError(f"the map after {split} has {rows} rows: too few for {n} stripes")
-    size, jump = receptive_field(net, split)
+    size, jump, _ = field(net, split)
     return size + (-(-rows // n) - 1) * jump  # Eq. 6
 
 
@@ -100,11 +82,8 @@ def regions(net: Backbone | RMGL, split: str, n: int, height: int) -> list[tuple
     """
     region(net, split, n, height)  # checks n
     rows = map_height(net, split, height)
-    size, jump = receptive_field(net, split)
-    start, step = 0, 1
-    for _, stride, padding in _steps(net, split):
-        start -= padding * step  # where the field of the map's first row begins
-        step *= stride
+    size, jump, offset = field(net, split)
+    start = int(offset - (size - 1) / 2)  # where the field of the map's first row begins
     found = []
     for k in range(n):
         top, bottom = k * rows // n, -(-(k + 1) * rows // n) - 1
@@ -204,7 +183,7 @@ def measure(model: RMGL, found: Mapping[str, Tensor], share: float = 0.95) -> pd
                     "split": split,
                     "stripes": n,
                     "stripe": k + 1,
-                    "receptive_field": receptive_field(model, split)[0],
+                    "receptive_field": field(model, split).size,
                     "region": region(model, split, n, height),
                     "first": expected[k][0],
                     "last": expected[k][1],

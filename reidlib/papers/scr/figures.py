@@ -1,9 +1,10 @@
-"""How a branch's map is cut into spatial parts and channel groups (SCR Fig. 1)."""
+"""SCR's figures: how a map is cut (Fig. 1), what its parts look at (Fig. 2), its branches (Fig. 3),
+and what a linear probe reads of the parts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,19 +15,59 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
-from pytorch_grad_cam import GradCAM
-from pytorch_grad_cam.utils.image import show_cam_on_image
 from torch import Tensor, nn
 
-from reidlib.data.bank import denormalise
 from reidlib.models.base import device_of, evaluating
+from reidlib.models.receptive import edges, map_length, receptive_field
 from reidlib.papers.scr.model import SCR, Part, Partition
-from reidlib.visualize.cam import Similarity
-from reidlib.visualize.style import show
+from reidlib.visualize.architecture import Box, boxes_of, draw_boxes, stages, totals
+from reidlib.visualize.maps import Similarity, grad_cam, heat_grid
 
 SLANT = (0.8, 0.5)  # how far a unit of depth goes to the right and up
 HEIGHT, DEPTH, GAP = 1.5, 1.6, 0.16  # of a drawn map; GAP lies between parts
 Corner = tuple[float, float, float]  # x, y, depth of a block's lower left front corner
+
+
+def architecture(model: SCR, image_size: tuple[int, int] | None = None) -> Figure:
+    """Fig. 3: a lane for each branch, with how it is partitioned.
+
+    image_size: (H, W), default the model's.
+    """
+    table, size = stages(model, image_size), image_size or model.size
+    boxes = _boxes(model, boxes_of(table, size, {}))
+    return draw_boxes(boxes, f"SCR, {totals(table, size)}")
+
+
+def _boxes(model: SCR, boxes: list[Box]) -> list[Box]:
+    """An SCR's boxes with the paper's names and, before the heads, what is pooled (SCR Fig. 3)."""
+    found = []
+    for box in boxes:
+        stage, *rest = box.name.split(".")
+        if stage not in ("branches", "heads"):
+            found.append(replace(box, name=box.name.removeprefix("trunk.")))
+            continue
+        partition = model.partitions[int(rest[0])]
+        if stage == "branches":
+            found.append(replace(box, name=f"{partition.name} {rest[1]}"))
+            continue
+        lengths = partition.lengths(model.channels)
+        pooled: tuple[str, ...] = (f"{lengths[0]}",)
+        if partition.rows > 1:
+            pooled += (f"s{partition.rows}: {partition.rows} × {lengths[0]}",)
+        if partition.channels > 1:
+            groups = " + ".join(str(length) for length in lengths[-partition.channels :])
+            pooled += (f"c{partition.channels}: {groups}",)
+        high = next(b.rows for b in reversed(found) if b.lane == box.lane)
+        found.append(
+            replace(box, name="max pooling", lines=pooled, rows=high, pieces=partition.rows)
+        )
+        pieces = len(partition.parts)
+        found.append(
+            replace(
+                box, column=box.column + 1, name=f"{pieces} head{'s' * (pieces > 1)}", pieces=pieces
+            )
+        )
+    return found
 
 
 def partitioned(model: SCR, image_size: tuple[int, int] | None = None) -> Figure:
@@ -48,9 +89,8 @@ def partitioned(model: SCR, image_size: tuple[int, int] | None = None) -> Figure
             parts = [part for part in partition.parts if part.kind == kind]
             _blocks(axis, parts, (channels, height, width))
             axis.set_title(_title(partition, parts, kind), loc="center", fontsize="small")
-    figure.suptitle(
-        f"Spatial-channel partition of an image of {size[0]}x{size[1]}", fontsize="medium"
-    )
+    shape = f"{channels}×{height}×{width} (C×H×W), of an image of {size[0]}×{size[1]}"
+    figure.suptitle(f"Spatial-channel partition of maps of {shape}", fontsize="medium")
     return figure
 
 
@@ -120,16 +160,6 @@ class _Output(nn.Module):
         return outputs(images)[self.part]
 
 
-class _PartCAM(GradCAM):
-    """Grad-CAM whose map is 0 beyond the rows of a part."""
-
-    part: Part
-
-    def get_cam_image(self, *args: Any, **options: Any) -> np.ndarray:
-        cam: np.ndarray = super().get_cam_image(*args, **options)
-        return _own_rows(cam, self.part)
-
-
 def part_cam(model: SCR, images: Tensor, part: str, others: Tensor | None = None) -> np.ndarray:
     """Maps [N, H, W] in [0, 1] of what in ``images`` drives one part of the representation.
 
@@ -144,18 +174,20 @@ def part_cam(model: SCR, images: Tensor, part: str, others: Tensor | None = None
     Each channel is weighted by its mean gradient. A channel group has no gradient from other
     channels; the map of a spatial part is 0 outside of its rows. Each map is scaled by its maximum.
     """
-    layer = model.branch(part)
-    own = next(p for branch in model.partitions for p in branch.parts if p.name == part)
-    wrapped, device = _Output(model, part, logits=others is None), device_of(model)
-    with evaluating(model, gradients=True), _PartCAM(wrapped, target_layers=[layer]) as cam:
-        targets = None
+    path, own, device = [model.trunk, model.branch(part)], _part(model, part), device_of(model)
+    wrapped, targets = _Output(model, part, logits=others is None), None
+    rows = own.rows(map_length(images.shape[2], *path)) if own.kind == "rows" else None
+    with evaluating(model, gradients=True):
         if others is not None:
             with torch.no_grad():
                 targets = [Similarity(feature) for feature in wrapped(others.to(device))]
-        cam.part = own
-        maps: np.ndarray = cam(input_tensor=images.to(device).clone(), targets=targets)
+        maps = grad_cam(wrapped, path, images.to(device), targets, rows)
     model.zero_grad()
-    return _own_rows(maps, own)  # enlarging a map carries it beyond its rows
+    return maps
+
+
+def _part(model: SCR, name: str) -> Part:
+    return next(p for branch in model.partitions for p in branch.parts if p.name == name)
 
 
 def part_cams(
@@ -170,39 +202,22 @@ def part_cams(
     (b), (c) "p2.s1", "p2.s2" and (d), (e) "p2.c1", "p2.c2" of one with partition, (f), (g) "p1" of
     those with attention. images, others: as in ``part_cam``.
     """
-    n, size = len(images), (images.shape[2], images.shape[3])
-    wide = 2.3 * size[1] / size[0] + 0.12
-    figure, axes = plt.subplots(
-        n, 1 + len(columns), figsize=((1 + len(columns)) * wide + 0.4, n * 2.35 + 0.7),
-        layout="constrained", squeeze=False,
-    )  # fmt: skip
-    pictures = denormalise(images).permute(0, 2, 3, 1).cpu().numpy()
-    for row, picture in zip(axes, pictures, strict=True):
-        show(row[0], picture)
-    axes[0, 0].set_title("image", loc="center", fontsize="small")
+    found = {t: part_cam(model, images, part, others) for t, (model, part) in columns.items()}
+    figure, axes = heat_grid(images, found, captions or ())
     for column, (title, (model, part)) in enumerate(columns.items(), 1):
-        heat = part_cam(model, images, part, others)
-        own = next(p for branch in model.partitions for p in branch.parts if p.name == part)
-        for row, picture, one in zip(axes, pictures, heat, strict=True):
-            show(row[column], show_cam_on_image(picture, one, use_rgb=True))
-            for edge in own.rows(size[0]):
-                if 0 < edge < size[0]:
-                    row[column].axhline(edge - 0.5, color="white", lw=1.5)
-        axes[0, column].set_title(title, loc="center", fontsize="small")
-    for row, caption in zip(axes, captions or [], strict=False):
-        row[0].text(-0.08, 0.5, caption, rotation=90, ha="right", va="center", fontsize="small",
-                    transform=row[0].transAxes)  # fmt: skip
+        path = [model.trunk, model.branch(part)]
+        cells = map_length(images.shape[2], *path)
+        ends = edges(receptive_field(*path).centres(cells), images.shape[2])
+        inner = [end for end in _part(model, part).rows(cells) if 0 < end < cells]
+        for axis, heat in zip(axes[:, column], found[title], strict=True):
+            for end in inner:
+                axis.axhline(float(ends[end]) - 0.5, color="white", lw=1.5)
+            if not heat.any():
+                axis.text(0.5, 0.5, "nothing\nspeaks for it", color="white", ha="center",
+                          va="center", fontsize="x-small", transform=axis.transAxes)  # fmt: skip
     what = "likeness to another image of the person" if others is not None else "largest logit"
     figure.supxlabel(f"Grad-CAM of each part's {what}, red highest in each map", fontsize="small")
     return figure
-
-
-def _own_rows(maps: np.ndarray, part: Part) -> np.ndarray:
-    """Maps [N, H, W] with 0 beyond the rows of ``part``."""
-    top, bottom = part.rows(maps.shape[1])
-    kept = np.zeros_like(maps)
-    kept[:, top:bottom] = maps[:, top:bottom]
-    return kept
 
 
 def probed(table: pd.DataFrame) -> Figure:

@@ -1,4 +1,5 @@
-"""Partial probes beside whole images, and overlap against the strength of the ReID module."""
+"""STNReID's figures: probes (Fig. 1), where weights come from (Fig. 3), affined images (Figs. 4 and
+5), and overlap against the strength of the ReID module."""
 
 from __future__ import annotations
 
@@ -12,11 +13,10 @@ import seaborn as sns
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon, Rectangle
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import Tensor
 
 from reidlib.data import Dataset
-from reidlib.data.bank import denormalise
 from reidlib.data.decode import decode
 from reidlib.geometry import box_iou, sample, theta_to_box, transform_points
 from reidlib.models.base import count_parameters
@@ -24,8 +24,8 @@ from reidlib.papers.stnreid.measure import Pairs, thetas
 from reidlib.papers.stnreid.model import STNReID
 from reidlib.train.build import build_model
 from reidlib.train.recipe import Recipe
-from reidlib.visualize.people import TILE
-from reidlib.visualize.style import show
+from reidlib.visualize.curves import BESIDE
+from reidlib.visualize.images import TILE, image_grid, outline, pictures, polygon, spread
 
 CUT = "#ffd166"
 
@@ -35,23 +35,17 @@ def partial_triples(dataset: Dataset, n: int = 6) -> Figure:
 
     dataset: with partial queries whose column ``box`` says what was cut out (yellow).
     """
-    people = dataset.query.drop_duplicates("pid")
-    people = people.iloc[:: max(1, len(people) // n)][:n]
+    people = spread(dataset.query.drop_duplicates("pid"), n)
     first = dataset.gallery.drop_duplicates("pid").set_index("pid").path
-    figure, axes = plt.subplots(
-        3, len(people), figsize=(1.15 * len(people), 6.4), layout="constrained", squeeze=False
-    )
-    height, width = TILE
-    for column, row in enumerate(people.to_dict("records")):
-        x0, y0, x1, y1 = row["box"]
-        show(axes[0, column], decode(first[row["pid"]], TILE))
-        show(axes[1, column], decode(row["path"], TILE))
-        show(axes[2, column], decode(row["path"], TILE, row["box"]))
-        corner = ((x0 + 1) * width / 2, (y0 + 1) * height / 2)
-        size = ((x1 - x0) * width / 2, (y1 - y0) * height / 2)
-        axes[1, column].add_patch(Rectangle(corner, *size, fill=False, ec=CUT, lw=2.5))
-    for axis, label in zip(axes[:, 0], ("gallery", "probe, whole", "probe, partial"), strict=True):
-        axis.text(-0.1, 0.5, label, rotation=90, ha="right", va="center", transform=axis.transAxes)
+    paths, boxes = people.path, people["box"].tolist()
+    rows = [
+        [decode(first[pid], TILE) for pid in people.pid],
+        [decode(path, TILE) for path in paths],
+        [decode(path, TILE, box) for path, box in zip(paths, boxes, strict=True)],
+    ]
+    figure, axes = image_grid(rows, sides=("gallery", "probe, whole", "probe, partial"))
+    for axis, box in zip(axes[1], boxes, strict=True):
+        outline(axis, box, CUT, lw=2.5)
     return figure
 
 
@@ -77,12 +71,14 @@ def overlap_by_row(table: pd.DataFrame) -> Figure:
         axis.set_xticks(line.index, line["row"])
     axis.plot([], [], "--", color="#555555", lw=1, label="identity transform")
     axis.set(ylabel="overlap (IoU) with the true patch", title="Does the STN find the patch?")
-    axis.legend(title="holistic image of the", loc="center left", bbox_to_anchor=(1, 0.5),
-                frameon=False)  # fmt: skip
+    axis.legend(title="holistic image of the", **BESIDE)
+    words = "bars: 95 % interval over pairs, band: standard deviation over seeds"
+    figure.supxlabel(words, fontsize="small")
     return figure
 
 
-TRUE, READ = "#2a9d4a", "#d1352b"
+TRUE = "#2a9d4a"
+CORNERS = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
 SMALL_TILE = 0.95  # inches of width
 
 
@@ -92,22 +88,23 @@ def affined_by_row(models: Mapping[str, STNReID], pairs: Pairs) -> Figure:
     First the holistic image with the true patch (green), then the partial image, then the affined
     images with their overlap (IoU) with the true patch.
     """
-    columns = ["holistic", "partial", *models]
-    figure, axes = _grid(len(pairs), len(columns), pairs.holistic)
-    found = {name: thetas(model, pairs) for name, model in models.items()}
-    for r in range(len(pairs)):
-        _image(axes[r, 0], pairs.holistic[r])
-        _box(axes[r, 0], pairs.true[r], pairs.holistic)
-        _image(axes[r, 1], pairs.partial[r])
-        for c, theta in enumerate(found.values(), start=2):
-            _image(axes[r, c], sample(pairs.holistic[r : r + 1], theta[r : r + 1])[0])
-            overlap = box_iou(theta_to_box(theta[r]), pairs.true[r])
-            axes[r, c].set_title(f"IoU {overlap:.2f}", fontsize="x-small", weight="normal",
-                                 loc="center", pad=2)  # fmt: skip
-    for axis, name in zip(axes[-1], columns, strict=True):
+    found = [thetas(model, pairs) for model in models.values()]
+    affined = [pictures(sample(pairs.holistic, theta)) for theta in found]
+    grid = zip(pictures(pairs.holistic), pictures(pairs.partial), *affined, strict=True)
+    figure, axes = image_grid(list(grid), width=SMALL_TILE)
+    for r, line in enumerate(axes):
+        outline(line[0], pairs.true[r], TRUE)
+        for axis, theta in zip(line[2:], found, strict=True):
+            _overlap(axis, theta[r], pairs.true[r])
+    for axis, name in zip(axes[-1], ["holistic", "partial", *models], strict=True):
         axis.text(0.5, -0.04, name, transform=axis.transAxes, ha="center", va="top",
                   fontsize="small", weight="bold")  # fmt: skip
     return figure
+
+
+def _overlap(axis: Axes, theta: Tensor, true: Tensor) -> None:
+    axis.set_title(f"IoU {box_iou(theta_to_box(theta), true):.2f}", fontsize="x-small",
+                   weight="normal", loc="center", pad=2)  # fmt: skip
 
 
 def affined_grid(
@@ -116,57 +113,24 @@ def affined_grid(
     """Fig. 5: every partial image (columns) with every holistic one (rows).
 
     partial [P, 3, H, W], holistic [N, 3, H, W] normalised. In the margins the images themselves;
-    within, the affined image, and on the holistic one, in the first column, all that is read of it.
-    names: of the holistic images.
+    within, the affined image, and on the holistic one, in the first column, all that is read of it,
+    in the colour of the partial image's frame. names: of the holistic images.
     """
-    rows, columns = len(holistic), len(partial)
-    figure, axes = _grid(rows + 1, columns + 1, holistic)
-    axes[0, 0].set_axis_off()
+    columns, palette = len(partial), sns.color_palette("deep").as_hex()
+    rows: list[list[np.ndarray | None]] = [[None, *pictures(partial)]]
+    read = []
+    for image in holistic:
+        pairs = Pairs(partial, image.expand_as(partial), torch.zeros(columns, 4))
+        read.append(thetas(model, pairs))
+        rows.append([pictures(image), *pictures(sample(pairs.holistic, read[-1]))])
+    figure, axes = image_grid(rows, sides=["", *names], width=SMALL_TILE)
     axes[0, 0].text(0.5, 0.5, "partial \u2192\nholistic \u2193", ha="center", va="center",
                     transform=axes[0, 0].transAxes, fontsize="small")  # fmt: skip
     for c in range(columns):
-        _image(axes[0, c + 1], partial[c])
-    for r in range(rows):
-        pairs = Pairs(partial, holistic[r].expand_as(partial), torch.zeros(columns, 4))
-        theta = thetas(model, pairs)
-        affined = sample(pairs.holistic, theta)
-        _image(axes[r + 1, 0], holistic[r])
-        if names:
-            axes[r + 1, 0].text(-0.08, 0.5, names[r], rotation=90, ha="right", va="center",
-                                transform=axes[r + 1, 0].transAxes, fontsize="small")  # fmt: skip
-        for c in range(columns):
-            _image(axes[r + 1, c + 1], affined[c])
-            _outline(axes[r + 1, 0], theta[c], holistic)
+        outline(axes[0, c + 1], (-1, -1, 1, 1), palette[c % 10], lw=2)
+        for axis, theta in zip(axes[1:, 0], read, strict=True):
+            polygon(axis, transform_points(theta[c].cpu(), CORNERS), palette[c % 10], lw=1.2)
     return figure
-
-
-def _grid(rows: int, columns: int, images: Tensor) -> tuple[Figure, np.ndarray]:
-    height, width = images.shape[-2:]
-    size = (columns * SMALL_TILE, rows * (SMALL_TILE * height / width + 0.18))
-    return plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
-
-
-def _image(axis: Axes, image: Tensor) -> None:
-    show(axis, denormalise(image).permute(1, 2, 0).cpu().numpy())
-
-
-def _pixels(points: Tensor, images: Tensor) -> np.ndarray:
-    """Points [P, 2] in [-1, 1] as pixel positions on an image that is drawn."""
-    height, width = images.shape[-2:]
-    scale = torch.tensor([width, height])
-    found: np.ndarray = ((points.cpu() + 1) * scale / 2 - 0.5).numpy()
-    return found
-
-
-def _box(axis: Axes, box: Tensor, images: Tensor) -> None:
-    low, high = _pixels(box.reshape(2, 2).clamp(-1, 1), images)
-    axis.add_patch(Rectangle(tuple(low), *(high - low), fill=False, ec=TRUE, lw=2))
-
-
-def _outline(axis: Axes, theta: Tensor, images: Tensor) -> None:
-    corners = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
-    points = _pixels(transform_points(theta.cpu(), corners), images)
-    axis.add_patch(Polygon(points.tolist(), fill=False, ec=READ, lw=1, clip_on=True))
 
 
 WIDE, HIGH, ACROSS, DOWN = 2.7, 1.05, 3.7, 1.45  # inches: a box, and from box to box

@@ -12,6 +12,7 @@ from torch import Tensor
 from reidlib.data.dataset import boxes
 from reidlib.data.drawn.people.figure import PARTS
 from reidlib.models.base import device_of, evaluating
+from reidlib.models.receptive import overlay, receptive_field
 
 if TYPE_CHECKING:
     from reidlib.data import Dataset
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def coverage(box: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Share [N, h, w] in [0, 1] of each cell of a map of ``shape`` that lies in ``box`` [N, 4]."""
+    """Share [N, H, W] in [0, 1] of each pixel of an image of ``shape`` in ``box`` [N, 4]."""
     sides = []
     for cells, low, high in ((shape[0], box[:, 1], box[:, 3]), (shape[1], box[:, 0], box[:, 2])):
         edges = torch.linspace(-1, 1, cells + 1)
@@ -30,24 +31,27 @@ def coverage(box: Tensor, shape: tuple[int, int]) -> Tensor:
 
 
 def person_mask(split: pd.DataFrame, shape: tuple[int, int]) -> Tensor:
-    """How far each cell [N, h, w] shows the person: the most that one of its parts covers of it."""
+    """How far each pixel [N, H, W] shows the person: the most that a part covers of it."""
     parts = [coverage(boxes(split, part), shape) for part in PARTS]
     return torch.stack(parts).amax(0)
 
 
 def person_share(model: ReIDModel, dataset: Dataset, *, batch_size: int = 128) -> Tensor:
     """Shares [N, 2] for each query: of the last map's response (mean over channels) on the person,
-    and of the map's area, which is the share of a map that answers alike everywhere."""
+    and of the image's area, which is the share of a map that answers alike everywhere.
+
+    The response is laid over the image with every cell at its place (``models.receptive``).
+    """
     from reidlib.data import ImageBank
 
     bank = ImageBank.from_split(dataset.query, model.size)
     backbone: Any = model.backbone
-    found = []
+    field, found = receptive_field(backbone), []
     for rows in bank.blocks(batch_size):
         with evaluating(model):
             found.append(backbone(bank.images(rows).to(device_of(model))).mean(1).cpu())
-    maps = torch.cat(found)
-    mask = person_mask(dataset.query, (maps.shape[1], maps.shape[2]))
+    maps = overlay(torch.cat(found), field, model.size)
+    mask = person_mask(dataset.query, model.size)
     total = maps.sum((1, 2)).clamp(min=1e-12)
     return torch.stack([(maps * mask).sum((1, 2)) / total, mask.mean((1, 2))], 1)
 

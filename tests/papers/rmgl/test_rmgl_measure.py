@@ -15,6 +15,7 @@ from reidlib.papers.rmgl.measure import (
 )
 from reidlib.papers.rmgl.stripes import balanced_cuts
 
+CUT = 2 * 40.5 / 96 - 1  # where two equal stripes of six rows part, centred at 32 and 48
 OPTIONS = {"train_ids": 4, "test_ids": 4, "cameras": 2, "images": 2, "distractors": 0, "junk": 0}
 
 
@@ -55,22 +56,26 @@ def test_intended_parts(dataset):
 def test_stripe_edges(dataset, model):
     images = ImageBank.from_split(dataset.query, model.size).images(slice(0, 5))
     uniform = stripe_edges(model, images, 1, "original", False)
-    assert torch.allclose(uniform, torch.tensor([-1, -1 / 3, 1 / 3, 1]).expand(5, 4))
+    ends = torch.tensor([0, 8.5, 24.5, 40.5, 56.5, 72.5, 96])  # of the six rows of the last map
+    places = 2 * ends / 96 - 1
+    assert torch.allclose(uniform, places[::2].expand(5, 4))
     balanced = stripe_edges(model, images, 1, "receptive", True, batch_size=2)
     with torch.no_grad():
         last = model.maps(images)[1, "receptive"]
-    assert torch.equal(((balanced + 1) / 2 * last.shape[2]).round().long(), balanced_cuts(last, 3))
+    assert torch.allclose(balanced, places[balanced_cuts(last, 3)])
 
 
 def test_table_without_a_detectors_error(model):
-    """Then the body reaches from -0.9 to 0.9 in every image, and equal stripes cut it in equal
-    parts: all that lies elsewhere is the margin of 0.1 above and below."""
+    """Then the body reaches from -0.9 to 0.9 in every image, and equal stripes are cut alike."""
     exact = load("synthetic", size=(64, 32), detector_error=0.0, **OPTIONS)
     table = alignment_table(model, exact).set_index(["branch", "path", "partition"])
     assert len(table) == 8
     for path in ("original", "receptive"):
         two = table.loc[(0, path, "uniform")]
-        assert two.share == pytest.approx(0.9, abs=0.01)
+        # cut at 40.5 of 96 rows, the body from 4.8 to 91.2 with its middle at 48: of the upper
+        # stripe all but the margin is upper body, of the lower one 48 to 91.2
+        wanted = ((40.5 - 4.8) / 40.5 + (91.2 - 48) / 55.5) / 2
+        assert two.share == pytest.approx(wanted, abs=0.01)
         assert two.cut_spread == pytest.approx(0, abs=0.01)
     assert table.loc[(1, "original", "uniform")].share < 0.9  # the cuts at 1/3 do not agree
 
@@ -80,11 +85,11 @@ def test_table_with_it(dataset, model):
     uniform = table[table.partition == "uniform"].set_index(["branch", "path"])
     assert (uniform.cut_spread > 0.02).all()
     assert table.images.unique().tolist() == [len(dataset.query)]
-    share = stripe_share(torch.tensor([[-1.0, 0, 1]]).expand(len(dataset.query), 3),
+    share = stripe_share(torch.tensor([[-1.0, CUT, 1]]).expand(len(dataset.query), 3),
                          intended_parts(dataset.query, 2))  # fmt: skip
     assert uniform.loc[(0, "original")].share == pytest.approx(float(share.mean()))
     body = boxes(dataset.query, "body")
-    middle = -body[:, 1] / (body[:, 3] - body[:, 1])  # where the image's middle cuts the body
+    middle = (CUT - body[:, 1]) / (body[:, 3] - body[:, 1])  # where the cut meets the body
     assert uniform.loc[(0, "original")].cut_spread == pytest.approx(float(middle.std()))
     named = alignment_table(model, dataset, "named")
     assert named.branch.unique().tolist() == [0]

@@ -22,9 +22,8 @@ from reidlib.geometry import identity
 from reidlib.models import build
 from reidlib.models.base import count_parameters
 from reidlib.papers.rmgl import figures, receptive
-from reidlib.papers.rmgl.figures import maxima, responses
+from reidlib.papers.rmgl.figures import calls, maxima
 from reidlib.papers.rmgl.stripes import activation_histogram, balanced_cuts
-from reidlib.visualize.architecture import calls
 
 OPTIONS = {"train_ids": 4, "test_ids": 4, "cameras": 2, "images": 2, "distractors": 0, "junk": 0}
 
@@ -49,15 +48,6 @@ def texts(figure) -> list[str]:
     return [text.get_text() for axis in figure.axes for text in axis.texts]
 
 
-def test_responses_are_scaled_in_each_image():
-    maps = torch.rand(2, 5, 6, 2) * torch.tensor([1.0, 9.0]).reshape(2, 1, 1, 1)
-    heat = responses(maps, (6, 2))
-    assert heat.amin((1, 2)).tolist() == [0, 0]
-    assert heat.amax((1, 2)).tolist() == pytest.approx([1, 1])
-    assert torch.equal(heat.flatten(1).argmax(1), maps.mean(1).flatten(1).argmax(1))
-    assert not torch.isnan(responses(torch.zeros(1, 5, 6, 2), (6, 2))).any()
-
-
 def test_stripe_responses_has_the_paths_the_model_has(bank):
     model = rmgl(stripes=(2, 3)).train()
     figure = figures.stripe_responses(model, bank.images(slice(0, 2)), ["a", "b"])
@@ -65,6 +55,9 @@ def test_stripe_responses_has_the_paths_the_model_has(bank):
     assert titles == ["image", "O-2", "RP-2", "O-3", "RP-3"]
     borders = [len(axis.lines) for axis in figure.axes]
     assert borders == [0, 1, 1, 2, 2] * 2
+    # rows of the map are centred at 0, 16, ..., 80: the third of six ends at 40, the fourth at 56
+    assert figure.axes[1].lines[0].get_ydata()[0] == 40
+    assert [line.get_ydata()[0] for line in figure.axes[3].lines] == [24, 56]
     assert model.training
     alone = figures.stripe_responses(rmgl(op=False, stripes=(3,)), bank.images(slice(0, 1)))
     assert [axis.get_title() for axis in alone.axes] == ["image", "RP-3"]
@@ -80,8 +73,10 @@ def test_activation_balance_draws_the_cuts_and_the_counts(bank):
     for i in range(2):
         picture, bars = figure.axes[2 * i : 2 * i + 2]
         assert [bar.get_width() for bar in bars.patches] == activation_histogram(last)[i].tolist()
-        places = [line.get_ydata()[0] + 0.5 for line in bars.lines]
-        assert places == pytest.approx([*(cuts[i, 1:3] * 96 / 6).tolist(), 32, 64])
+        places = [line.get_ydata()[0] for line in bars.lines]
+        ends = [-0.5, 8, 24, 40, 56, 72, 95.5]  # half-way between the centres 0, 16, ..., 80
+        assert places == pytest.approx([*(ends[cut] for cut in cuts[i, 1:3]), 24, 56])
+        assert set(picture.collections[0].get_offsets()[:, 1]) <= {0, 16, 32, 48, 64, 80}
         assert len(picture.collections[0].get_offsets()) == int((maxima(last)[i] > 0).sum())
         shares = [float(text.get_text().split()[0]) for text in bars.texts]
         assert sum(shares) == pytest.approx(100, abs=2)
@@ -190,7 +185,7 @@ def test_stages_of_rmgl():
 ])  # fmt: skip
 def test_architecture_of_every_rmgl(options):
     model = rmgl(**options)
-    figure = visualize.architecture(model)
+    figure = figures.architecture(model)
     frame, words = visualize.stages(model), texts(figure)
     for output in frame.output:
         assert sum(output.replace("x", "×") in word for word in words) >= 1
@@ -205,7 +200,7 @@ def test_architecture_of_every_rmgl(options):
 
 def test_arrows_lead_from_what_is_read():
     for split, expected in (("conv2", 2 + 4 * 4 + 4), ("conv5", 2 + 2 * 3 + 4 + 4)):
-        patches = visualize.architecture(rmgl(split=split)).axes[0].patches
+        patches = figures.architecture(rmgl(split=split)).axes[0].patches
         arrows = [patch for patch in patches if isinstance(patch, FancyArrowPatch)]
         assert len(arrows) == expected  # trunk; lanes; paths into heads
         boxes = [patch.get_bbox() for patch in patches if isinstance(patch, Rectangle)]

@@ -15,6 +15,9 @@ def test_equal_stripes_are_one_line():
     ]
     figure = figures.stripe_shares(pd.DataFrame(rows))
     assert len(figure.axes) == 4
+    assert [axis.get_title(loc="left") or axis.get_title() for axis in figure.axes] == [
+        "2 stripes", "3 stripes", "", "",
+    ]  # fmt: skip
     labels = [line.get_label() for line in figure.axes[0].lines]
     assert labels == ["equal stripes", "balanced, original path", "balanced, receptive path"]
     assert figure.axes[0].lines[1].get_ydata().tolist() == [50.0, 50.0]

@@ -147,8 +147,9 @@ def test_coverage_of_cells():
 
 
 def test_share_on_the_person(dataset):
-    mask = person_mask(dataset.query, (6, 2))
-    assert mask.shape == (len(dataset.query), 6, 2)
+    """A map that answers alike everywhere has the person's share of the image."""
+    mask = person_mask(dataset.query, (96, 32))
+    assert mask.shape == (len(dataset.query), 96, 32)
     model = vcn()
 
     class Even(torch.nn.Module):

@@ -9,15 +9,15 @@ import torch
 from reidlib import visualize
 from reidlib.data import ImageBank, load
 from reidlib.data.bank import denormalise
+from reidlib.data.drawn.synthetic import NOMINAL
 from reidlib.errors import ReidError
-from reidlib.geometry import identity, sample
+from reidlib.geometry import box_iou, identity, sample
 from reidlib.models import build
 from reidlib.papers.vcn import figures, measure
-from reidlib.papers.vcn.figures import corners, neighbours, pixels, readings
-from reidlib.visualize.architecture import LANE, LANES
-from reidlib.visualize.paired import query_distances
-from reidlib.visualize.ranking import allowed_distance
-from reidlib.visualize.style import RIGHT, WRONG, rgb
+from reidlib.papers.vcn.figures import LANES, corners, readings
+from reidlib.visualize.architecture import LANE
+from reidlib.visualize.images import pixels
+from reidlib.visualize.ranking import RIGHT, WRONG, allowed_distance, query_distances, rgb
 
 OPTIONS = {"train_ids": 4, "test_ids": 6, "cameras": 2, "images": 2, "distractors": 3, "junk": 2}
 
@@ -51,12 +51,14 @@ def test_a_transformers_picture_is_what_it_reads(dataset, images):
     axes = np.array(figure.axes).reshape(2, 3)
     seen = denormalise(sample(images, theta)).permute(0, 2, 3, 1).numpy()
     assert np.allclose(axes[1, 2].images[0].get_array(), seen[2])
-    before, after = (axes[k, 0].lines[1].get_xdata() for k in (0, 1))
+    before, after = (axes[k, 0].patches[1].get_xy()[:, 0] for k in (0, 1))
     assert before - after == pytest.approx(0.25 * 32, abs=1e-3)  # the body moves to the left
-    dashed = axes[1, 0].lines[0].get_xdata()
+    dashed = axes[1, 0].patches[0].get_xy()[:, 0]
     assert [min(dashed), max(dashed)] == pytest.approx([0.1 * 32 - 0.5, 0.9 * 32 - 0.5])
     assert axes[0, 0].get_xlim() == (-0.5, 31.5)
     assert len(figures.aligned(images, {"moved": theta}).legends) == 0
+    overlap = [float(axis.get_title().split()[1]) for axis in axes[0]]
+    assert overlap == pytest.approx(box_iou(body, torch.tensor([NOMINAL])).tolist(), abs=0.006)
 
 
 def test_corners_in_pixels():
@@ -102,33 +104,6 @@ def test_four_ways_to_read_a_map_have_the_models_weights():
         readings(vcn(spatial="shared"))
 
 
-def test_vertical_kernels_are_those_with_the_largest_weights(images):
-    model = vcn()
-    with torch.no_grad():
-        model.spatial_head.kernels[7] = 3.0
-        model.spatial_head.kernels[3, :, 0] = 2.0
-    figure = figures.vertical_kernels(model, images, shown=2)
-    assert [axis.get_title() for axis in figure.axes[1:3]] == ["channel 7", "channel 3"]
-    drawn = figure.axes[2].images[0].get_array()
-    assert drawn.shape == (6, 6)
-    assert (drawn[0] == 2).all()
-
-
-def test_neighbours():
-    torch.manual_seed(0)
-    alone = torch.randn(50, 6, 24)
-    assert abs(neighbours(alone)) < 0.05
-    assert neighbours(alone.cumsum(2)) > 0.8
-
-
-def test_heat_maps_are_scaled_responses(images):
-    figure = figures.heat_maps({"a": vcn(), "b": vcn(use_spatial=False)}, images)
-    axes = np.array(figure.axes).reshape(3, 3)
-    assert [row[0].texts[0].get_text() for row in axes] == ["image", "a", "b"]
-    assert np.array_equal(axes[1, 0].images[0].get_array(), axes[2, 0].images[0].get_array())
-    assert not np.array_equal(axes[1, 0].images[0].get_array(), axes[1, 1].images[0].get_array())
-
-
 def test_paired_lists_frame_what_each_model_finds(dataset):
     models = {"one": vcn(), "two": vcn(use_global=False)}
     queries = [4, 1, 2]
@@ -163,7 +138,7 @@ def test_correction_draws_found_against_true(dataset):
 
 
 def test_architecture_of_a_vcn_has_two_branches():
-    figure = visualize.architecture(vcn())
+    figure = figures.architecture(vcn())
     heights = {t.get_text(): t.get_position()[1] for t in figure.axes[0].texts}
     assert set(LANES) < set(heights)
     assert heights["global_branch"] - heights["spatial_branch"] == pytest.approx(LANE, abs=0.3)

@@ -5,17 +5,17 @@ import torch
 
 from reidlib.errors import ReidError
 from reidlib.models import build
-from reidlib.models.backbone import STAGES, build_backbone
+from reidlib.models.backbone import build_backbone
 from reidlib.papers.rmgl.receptive import (
     PARTITIONS,
     extent,
+    field,
     footprint,
-    map_height,
     measure,
     profiles,
-    receptive_field,
     region,
     regions,
+    row_centres,
 )
 
 
@@ -27,39 +27,6 @@ def rmgl(**options):
 @pytest.fixture(scope="module")
 def images():
     return torch.randn(4, 3, 96, 32, generator=torch.Generator().manual_seed(1))
-
-
-def test_the_papers_receptive_field():
-    """Section III-A: 363, which needs the stride on the 3x3 and a last stride of 1."""
-    net = build_backbone("resnet50", last_stride=1)
-    fields = [receptive_field(net, stage) for stage in STAGES]
-    assert fields == [(11, 4), (35, 4), (91, 8), (267, 16), (363, 16)]
-    assert receptive_field(net, "input") == (1, 1)
-    for stage in ("conv3", "conv4"):  # as the ResNet's authors have it: the stride on the 1x1
-        block = getattr(net, stage)[0]
-        block.conv1.stride, block.conv2.stride = (2, 2), (1, 1)
-    assert receptive_field(net) == (387, 16)
-
-
-def test_dilation_counts():
-    net = build_backbone("resnet50_m")
-    # from 91 at conv3: one 3x3 plain, five with dilation 2; one with 2, two with 4; all 8 apart
-    assert receptive_field(net, "conv4") == (91 + 8 * 2 * (1 + 5 * 2), 8)
-    assert receptive_field(net) == (91 + 8 * 2 * (1 + 5 * 2 + 2 + 2 * 4), 8)
-
-
-@pytest.mark.parametrize(
-    ("name", "end"), [("resnet18", "conv4"), ("mobilenet_v2", "conv3"), ("resnet50_m", "conv4")]
-)
-def test_eq_5_is_what_one_row_of_a_map_sees(name, end):
-    torch.manual_seed(0)
-    net = build_backbone(name).eval()
-    x = torch.randn(2, 3, 416, 64, requires_grad=True)
-    y = net(x, end=end)
-    assert y.shape[2] == map_height(net, end, 416)
-    y[:, :, y.shape[2] // 2].sum().backward()
-    first, last = extent(x.grad.abs().sum((0, 1, 3)))
-    assert last - first + 1 == receptive_field(net, end)[0]
 
 
 @pytest.mark.parametrize("branch", [0, 1])
@@ -124,7 +91,7 @@ def test_extent():
 def test_bad_input():
     net = build_backbone("tiny")
     with pytest.raises(ReidError, match='did you mean "conv2"'):
-        receptive_field(net, "conv22")
+        field(net, "conv22")
     with pytest.raises(ReidError, match="6 rows: too few for 7 stripes"):
         region(net, "conv5", 7, 96)
 
@@ -137,3 +104,15 @@ def test_a_cut_that_does_not_divide_is_left_out(images):
     assert "RP conv4" not in found
     table = measure(model, found)
     assert (table.measured_last == table["last"]).all()
+
+
+def test_rows_of_stripes_that_are_convolved_alone():
+    """96 pixels are 24 rows at conv2; each of 4 stripes has 6 of them, which become 3, then 2."""
+    even = row_centres(rmgl(), 2, "receptive", 96)
+    assert even.tolist() == row_centres(rmgl(), 2, "original", 96).tolist()
+    model = rmgl(stripes=(4,))
+    odd = row_centres(model, 4, "receptive", 96)
+    assert odd.tolist() == [0, 16, 24, 40, 48, 64, 72, 88]
+    with torch.no_grad():
+        last = model.eval().maps(torch.zeros(1, 3, 96, 32))[0, "receptive"]
+    assert last.shape[2] == len(odd)

@@ -1,32 +1,15 @@
 """The papers, one folder each: model, recipe, measure, figures, and ``published/`` its tables.
 
-A folder is found because it lies here. Its ``__init__`` names its models, ``MODELS = {"rmgl":
-"model:RMGL"}`` (module and class), and ``__getattr__ = modules(__name__)`` lets ``rmgl.figures``
-be written after ``from reidlib.papers import rmgl``. Nothing here imports torch.
+A folder is found because it lies here. Its ``__init__`` names its models by module and class,
+``MODELS = {"rmgl": "model:RMGL"}``, and ``__getattr__ = modules(__name__)`` (``system.lazy``) lets
+``rmgl.figures`` be written after ``from reidlib.papers import rmgl``. Nothing here imports torch.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-
-def modules(package: str) -> Callable[[str], Any]:
-    """A paper's ``__getattr__``: each of its modules is imported when it is asked for."""
-
-    def find(name: str) -> Any:
-        module = f"{package}.{name}"
-        try:
-            return importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name != module:
-                raise
-            raise AttributeError(f"module {package!r} has no attribute {name!r}") from None
-
-    return find
 
 
 def folders() -> dict[str, Path]:

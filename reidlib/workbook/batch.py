@@ -180,6 +180,7 @@ def _report_folder(notebook: str, profile: str, overrides: Mapping[str, Any]) ->
     """Where a notebook's report goes. Raises ReidError if its profile, dataset, backbone or weights
     are not right."""
     from reidlib.data import data_options, load
+    from reidlib.data.sets.check import missing
     from reidlib.models.backbone import BACKBONES
 
     wanted = profiles.load(profile, notebook, overrides)
@@ -191,6 +192,8 @@ def _report_folder(notebook: str, profile: str, overrides: Mapping[str, Any]) ->
         raise ReidError(
             f'weights file {wanted.weights} is not there: give another, "imagenet" or null'
         )
+    if reason := missing(wanted.dataset):
+        raise ReidError(f"profile {wanted.name} trains on {wanted.dataset}, and {reason}")
     known = data_options(wanted.dataset) | {"partial": Option(dict, None)}
     check_options(wanted.data_options, known, f"dataset {wanted.dataset}")
     if wanted.dataset == "folder":  # one's own images: what is wrong with them is said at once

@@ -34,6 +34,7 @@ __all__ = [
     "compared",
     "counted",
     "differences",
+    "elsewhere",
     "gained",
     "loses_less",
     "more_than_the_sum",
@@ -102,3 +103,20 @@ def between(
             sign = 1 if said >= 0 else -1
             found.append(gained(claim, where, gain(before, after), said, sign, control))
     return found
+
+
+def elsewhere(
+    report: Report,
+    published: str,
+    on: str,
+    rows: Mapping[str, Recipe],
+    pairs: Sequence[tuple[str, str, str, str]],
+    evaluate: Mapping[str, Any] | None = None,
+) -> list[Claim]:
+    """``between`` on what stands for the dataset ``on`` in the profile, which each sentence then
+    names; none if nothing does, or if the profile has no time for it."""
+    there = report.domain(on) if report.all_rows else {}
+    named = [(f"{sentence} ({on})", where, a, b) for sentence, where, a, b in pairs]
+    if not there:
+        return []
+    return between(report, published, on, rows, named, evaluate=evaluate, train_on=there)

@@ -117,8 +117,8 @@ def load(
     """Reads ``notebooks/params/<name>.yaml``; ``REIDLIB_PROFILE`` wins over ``name``.
 
     ``notebook`` (a name such as ``"50_rmgl"``) merges that notebook's section of the file, then
-    ``overrides`` are merged. ``domains`` merge key by key, and so do ``data_options``, unless the
-    dataset changes too.
+    ``overrides`` are merged. ``domains`` merge key by key (null removes one), and so do
+    ``data_options``, unless the dataset changes too.
     Raises ReidError if the profile, a key, or a value is not right.
     """
     wanted = os.environ.get("REIDLIB_PROFILE")
@@ -137,6 +137,7 @@ def load(
             options = values.get("data_options", {}) | options
         domains = values.get("domains", {}) | extra.get("domains", {})
         values |= {**extra, "data_options": options, "domains": domains}
+    values["domains"] = {key: domain for key, domain in values["domains"].items() if domain}
     return _built(name, values, path.name)
 
 
@@ -215,6 +216,7 @@ def _checked(given: Any, where: str) -> dict[str, Any]:
         raise ReidError(f"{where} must hold lines of the form key: value, not {given!r}")
     hints = hints_of(Profile)
     del hints["name"]
+    hints["domains"] = dict[str, dict[str, Any] | None]
     values: dict[str, Any] = {}
     for key, value in given.items():
         if key not in hints:
@@ -226,6 +228,8 @@ def _checked(given: Any, where: str) -> dict[str, Any]:
     for key in values.keys() & {"data_options", "domains"}:
         values[key] = frozen(values[key])
     for name, domain in values.get("domains", {}).items():
+        if domain is None:
+            continue
         if not {"dataset"} <= domain.keys() <= {"dataset", "data_options"}:
             raise ReidError(
                 f"{where}: domains: {name} must hold dataset, perhaps data_options, not "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -36,6 +38,11 @@ def table(name: str, dataset: str | None = None) -> pd.DataFrame:
             )
         found = found[found.dataset == dataset]
     return found
+
+
+def those(name: str, rows: Mapping[str, Any]) -> dict[str, Any]:
+    """Of ``rows`` those that a printed table has, in its order."""
+    return {row: rows[row] for row in dict.fromkeys(table(name)["row"]) if row in rows}
 
 
 def values(name: str | None, dataset: str | None = None) -> dict[tuple[str, str], float]:

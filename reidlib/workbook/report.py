@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from reidlib.data import Dataset, load
+from reidlib.data import EMBEDDED, Dataset, load
+from reidlib.data.sets.check import missing
 from reidlib.errors import ReidError, nearest
-from reidlib.evaluate.compare import Comparison, compare, interval
-from reidlib.evaluate.metrics import Metrics
+from reidlib.evaluate.compare import Comparison, compare
 from reidlib.evaluate.verdict import too_short
+from reidlib.models import ReIDModel
+from reidlib.system.devices import pick_device
 from reidlib.system.files import atomic_write, root
 from reidlib.train.loop import fit
-from reidlib.train.recipe import Recipe, departures
+from reidlib.train.recipe import Recipe
 from reidlib.train.store import Run
 from reidlib.train.sweep import Evaluation, executor_for, fit_all
 from reidlib.workbook import profile as profiles
 from reidlib.workbook import published as printed_tables
+from reidlib.workbook import rows as measuring
 from reidlib.workbook import tables
 from reidlib.workbook.profile import Profile
+from reidlib.workbook.rows import Measured, Row, as_row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas.io.formats.style import Styler
 
-METRICS = ("rank1", "rank3", "rank5", "rank10", "mAP", "mAP_trapezoidal", "mINP")
 EMBEDDED_NOTE = "measured on embedded data (drawn people), not on a published dataset"
+TESTED = ("rank1", "mAP")  # the metrics of a table that names none
+
+Rows = Mapping[str, Recipe | Row]
 
 
 class Report:
@@ -47,18 +52,22 @@ class Report:
         self.figures = root() / "figures" / self.profile.folder
         self.tables = root() / "reports" / self.profile.folder / "tables"
 
+    # what is trained and tested on
+
     def dataset(self, **options: Any) -> Dataset:
         """The profile's dataset; ``options`` are added to the profile's (``partial=...``)."""
         return load(self.profile.dataset, **{**self.profile.data_options, **options})
 
     def domain(self, name: str) -> dict[str, Any]:
         """What stands in this profile for another dataset that a paper prints on: dataset and
-        data_options, for ``train_on``; empty if nothing does.
+        data_options, as changes of a recipe; empty if nothing does, or if it is not at hand.
 
         Another town of embedded people has the options of the first.
         """
         found = dict(self.profile.domains.get(name, {}))
-        if found.get("dataset") == self.profile.dataset:
+        if not found or missing(found["dataset"]):
+            return {}
+        if found["dataset"] == self.profile.dataset:
             found["data_options"] = {**self.profile.data_options, **found.get("data_options", {})}
         return found
 
@@ -67,24 +76,18 @@ class Report:
         found = self.domain(name)
         return load(found["dataset"], **found.get("data_options", {})) if found else None
 
-    def rows(self, rows: Mapping[str, Recipe], headline: Sequence[str]) -> dict[str, Recipe]:
-        """Of a table's rows those that this profile has time for: all, or those named."""
-        if missing := [name for name in headline if name not in rows]:
-            raise ReidError(f"no row {missing[0]!r}{nearest(missing[0], rows)}")
-        return {k: v for k, v in rows.items() if self.all_rows or k in headline}
+    # what is trained
 
     @property
     def all_rows(self) -> bool:
         """Whether this profile trains whole tables and sweeps, not their headline alone."""
         return self.profile.rows == "all"
 
-    def recipe(self, recipe: Recipe, seed: int | None = None, **changes: Any) -> Recipe:
-        """A recipe at this profile's scale; ``changes`` win over both."""
-        return self.profile.apply(recipe, seed, **changes)
-
-    def fit(self, recipe: Recipe, seed: int | None = None, **changes: Any) -> Run:
-        """Trains (or finds) the recipe at this profile's scale."""
-        return fit(self.recipe(recipe, seed, **changes))
+    def rows(self, rows: Mapping[str, Any], headline: Sequence[str]) -> dict[str, Any]:
+        """Of a table's rows those that this profile has time for: all, or those named."""
+        if missing := [name for name in headline if name not in rows]:
+            raise ReidError(f"no row {missing[0]!r}{nearest(missing[0], rows)}")
+        return {k: v for k, v in rows.items() if self.all_rows or k in headline}
 
     def points(self, values: Sequence[Any], keep: Any) -> list[Any]:
         """The values of a sweep that this profile has time for (``points``), in their order.
@@ -94,9 +97,17 @@ class Report:
         """
         return self.profile.thinned(values, keep)
 
+    def recipe(self, recipe: Recipe, seed: int | None = None, **changes: Any) -> Recipe:
+        """A recipe at this profile's scale; ``changes`` win over both."""
+        return self.profile.apply(recipe, seed, **changes)
+
+    def fit(self, recipe: Recipe, seed: int | None = None, **changes: Any) -> Run:
+        """Trains (or finds) the recipe at this profile's scale."""
+        return fit(self.recipe(recipe, seed, **changes))
+
     def fit_all(
         self,
-        rows: Mapping[str, Recipe],
+        rows: Rows,
         evaluations: Sequence[Evaluation] = (),
         train_on: Mapping[str, Any] | None = None,
     ) -> dict[str, list[Run]]:
@@ -106,16 +117,223 @@ class Report:
         profile's, as ``domain`` gives it. Trains on as many processes as the profile's ``workers``
         says, or on the Dask cluster at ``REIDLIB_SCHEDULER`` (see ``reidlib.train.sweep``).
         """
-        jobs = [(name, seed) for name in rows for seed in self.profile.seeds]
-        recipes = [self.recipe(rows[name], seed, **(train_on or {})) for name, seed in jobs]
-        names = [f"{name}, seed {seed}" for name, seed in jobs]
+        jobs = [(name, as_row(row), seed) for name, row in rows.items() for seed in self.seeds]
+        recipes = [
+            self.recipe(row.recipe, seed, **{**(train_on or {}), **row.changes})
+            for _, row, seed in jobs
+        ]
+        names = [f"{name}, seed {seed}" for name, _, seed in jobs]
         with executor_for(recipes, self.profile.workers, evaluations) as executor:
             runs = iter(fit_all(recipes, executor=executor, names=names, evaluations=evaluations))
-        return {name: [next(runs) for _ in self.profile.seeds] for name in rows}
+        return {name: [next(runs) for _ in self.seeds] for name in rows}
+
+    def model(self, of: Recipe | Run) -> ReIDModel:
+        """The trained model of a run, or of a recipe at this profile's scale, on the device of this
+        machine."""
+        run = of if isinstance(of, Run) else self.fit(of)
+        return run.load_model(pick_device())
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The profile's."""
+        return self.profile.seeds
+
+    # what is measured
+
+    @staticmethod
+    def row(recipe: Recipe, changes: Mapping[str, Any] | None = None, **evaluate: Any) -> Row:
+        """A row of a table that is scaled or tested otherwise than the others (``rows.Row``)."""
+        return Row(recipe, evaluate, changes or {})
+
+    def table(self, name: str, rows: Rows, *, title: str, **options: Any) -> Styler | None:
+        """A table of a paper: ``measure``, saved as ``<notebook>_<name>.csv`` and shown with one
+        line a row (``tables.wide``), below the printed rows that are not measured here.
+
+        Where nothing is measured the printed values are shown alone, and nothing if none are.
+        title: what it is; what it is printed and measured on is added. options: of ``measure``.
+        """
+        tidy = self.measure(rows, **options)
+        published, on = options.get("published"), options.get("on")
+        title = f"{title}, printed on {on}" if on else title
+        if tidy.empty:
+            if published is None:
+                return None
+            frame = tables.printed_only(published, on)
+            return frame.style.set_caption(f"{title}: as printed, not measured here").hide()
+        self.save(tidy, name)
+        note = tables.departures_note(tidy)
+        caption = f"{title}, in percent; {tables.SIGNS_NOTE}" + (f"; {note}" if note else "")
+        where = "; ".join(dict.fromkeys(tidy["measured_on"]))
+        return self.show(tables.wide(tidy, published, on), caption, on=where)
+
+    def measure(
+        self,
+        rows: Rows,
+        *,
+        published: str | None = None,
+        on: str | None = None,
+        trained: str | None = None,
+        tested: str | Dataset | None = None,
+        real: bool = False,
+        headline: Sequence[str] | None = None,
+        ours: Sequence[str] = (),
+        against: str | Mapping[str, str] | None = None,
+        metrics: Sequence[str] = TESTED,
+        evaluate: Mapping[str, Any] | None = None,
+        paper: Recipe | Mapping[str, Recipe] | None = None,
+    ) -> pd.DataFrame:
+        """Every row with every seed of the profile, beside the published values.
+
+        rows: name (as printed) -> recipe, not yet scaled.
+        published: a printed table's name; on: which of its datasets. The dataset that the rows'
+        recipes name is the profile's; for each other one its stand-in (``domain``) is trained and
+        tested on. ``"market1501->cuhk03"``: trained on the first, tested on the second.
+        trained, tested: other datasets than ``on`` says, by name, or to test on as they are.
+        real: True measures on no stand-in that is drawn.
+        headline: the rows that a profile without time for all of them trains; default all, but
+        none that are trained on a stand-in.
+        ours: rows that the published table does not have.
+        against: the row that gains are over, one for all or for each; default the first.
+        metrics: some of ``rows.METRICS``. evaluate: options of ``Run.evaluate``.
+        paper: the published settings, if the row's recipe departs from them itself; one recipe or
+        one for each row.
+        Returns ``rows.COLUMNS``, one row for each row and metric; empty where nothing is measured
+        in this profile: no stand-in, dataset not at hand, or no time. Raises ReidError for an
+        unknown table, dataset, row or metric before anything is trained.
+        """
+        measuring.check([*rows], metrics, published, on, ours)
+        printed = printed_tables.values(published, on)
+        place = self._place(rows, on, trained, tested, real)
+        chosen = dict(rows)
+        if not self.all_rows and place and headline is None and place[0]:
+            headline = ()
+        if headline is not None:
+            chosen = self.rows(rows, headline)
+        over = measuring.references([*chosen], against, [*rows])
+        measured = self._measured(chosen, evaluate or {}, *place) if place else {}
+
+        def settings(name: str) -> Recipe:
+            known = paper.get(name) if isinstance(paper, Mapping) else paper
+            return known or as_row(rows[name]).recipe
+
+        return measuring.tidy(measured, metrics, over, printed, on, settings)
+
+    def sweep(
+        self,
+        name: str,
+        lines: Mapping[str, Recipe | Callable[[Any], Recipe]],
+        label: str,
+        values: Sequence[Any],
+        *,
+        keep: Any,
+        test: Callable[[Any], Dataset] | None = None,
+        headline: bool = False,
+        drawn: bool = False,
+        mark: str = "paper",
+        logx: bool = False,
+        **options: Any,
+    ) -> Figure | None:
+        """A metric against a setting: measured, saved as ``<notebook>_<name>.csv``, drawn.
+
+        lines: name of a line -> what makes the recipe of a value, or, with ``test``, which makes
+        the dataset that a value is tested on, the recipe. values: thinned to what the profile has
+        time for, ``keep`` (a dotted line called ``mark``) among them. headline: also in a profile
+        without time for whole tables; drawn: on drawn people alone. options: of ``measure``.
+        Returns None where nothing is measured.
+        """
+        from reidlib.visualize import sweep
+
+        if not (self.all_rows or headline) or (drawn and self.profile.dataset not in EMBEDDED):
+            return None
+        points = self.points(values, keep)
+        if test is None:
+            made: dict[str, Rows] = {k: {str(x): f(x) for x in points} for k, f in lines.items()}  # type: ignore[operator]
+            frames = {line: self.measure(rows, **options) for line, rows in made.items()}
+            for line, frame in frames.items():
+                frame.insert(0, "line", line)
+                frame["x"] = frame["row"].map({str(x): x for x in points})
+            together = pd.concat(frames.values())
+        else:
+            rows: Rows = lines  # type: ignore[assignment]
+            sets = {x: test(x) for x in points}
+            asked = options.get("evaluate", {})
+            self.fit_all(rows, [Evaluation(some, asked) for some in sets.values()])
+            tidy = [self.measure(rows, tested=s, **options).assign(x=x) for x, s in sets.items()]
+            together = pd.concat(tidy)
+            frames = {line: together[together["row"] == line] for line in lines}
+        self.save(together, name)
+        return self.figure(sweep(frames, label, logx=logx, marks={mark: keep}), name)
+
+    def gain(
+        self,
+        before: Recipe,
+        after: Recipe,
+        metric: str = "mAP",
+        *,
+        evaluate: Mapping[str, Any] | None = None,
+        dataset: Dataset | None = None,
+        train_on: Mapping[str, Any] | None = None,
+    ) -> Comparison:
+        """What a metric gains from one recipe to another, over all seeds, paired by query; whether
+        both have trained."""
+        pair = {"before": before, "after": after}
+        found = self._measured(pair, evaluate or {}, train_on or {}, dataset)
+        shares = {name: [run.chance_share for run in row.runs] for name, row in found.items()}
+        gain = compare(found["before"].scores, found["after"].scores, metric)
+        return replace(gain, short=too_short(shares))
+
+    def _place(
+        self,
+        rows: Rows,
+        on: str | None,
+        trained: str | None,
+        tested: str | Dataset | None,
+        real: bool,
+    ) -> tuple[dict[str, Any], Dataset | None] | None:
+        """What to train on (changes of a recipe) and to test on (None: the same), as ``measure``
+        says; None if something of it is not there."""
+        home = next((as_row(row).recipe.dataset for row in rows.values()), None)
+        source, _, target = (on or "").partition("->")
+        train_on = {}
+        if trained or (tested is None and source not in ("", home)):
+            train_on = self.domain(trained or source)
+            if not train_on or (real and train_on["dataset"] in EMBEDDED):
+                return None
+        wanted = tested or target
+        if not isinstance(wanted, str) or not wanted:
+            return train_on, wanted or None
+        dataset = self.dataset() if wanted == home else self.domain_dataset(wanted)
+        return (train_on, dataset) if dataset else None
+
+    def _measured(
+        self,
+        rows: Rows,
+        evaluate: Mapping[str, Any],
+        train_on: Mapping[str, Any],
+        dataset: Dataset | None,
+    ) -> dict[str, Measured]:
+        """The runs of every row, and what each of its seeds scores."""
+        options = {name: {**evaluate, **as_row(row).evaluate} for name, row in rows.items()}
+        trained: dict[str, list[Run]] = {}
+        for asked in options.values():  # rows that are tested alike are trained side by side
+            some = {k: rows[k] for k in rows if options[k] == asked and k not in trained}
+            if some:
+                trained |= self.fit_all(some, [Evaluation(dataset, asked)], train_on)
+        return {
+            name: Measured(
+                trained[name],
+                [run.evaluate(dataset, **options[name]) for run in trained[name]],
+                dataset or trained[name][0].recipe.load_dataset(),
+                options[name],
+            )
+            for name in rows
+        }
+
+    # what is left behind
 
     def title(self, text: str, on: str = "") -> str:
         """``text`` with what it was measured ``on``, by default the profile's dataset."""
-        embedded = self.profile.dataset in profiles.EMBEDDED
+        embedded = self.profile.dataset in EMBEDDED
         return f"{text} ({EMBEDDED_NOTE if embedded else on or self.profile.dataset})"
 
     def figure(self, figure: Figure, name: str) -> Figure:
@@ -127,10 +345,7 @@ class Report:
 
         from reidlib.visualize.style import file_of
 
-        if (
-            self.profile.folder == profiles.COMMITTED
-            and self.profile.dataset not in profiles.EMBEDDED
-        ):
+        if self.profile.folder == profiles.COMMITTED and self.profile.dataset not in EMBEDDED:
             raise ReidError(
                 f"figures/{self.profile.folder} is committed and may not show the real people of "
                 f"{self.profile.dataset}: use another profile"
@@ -142,10 +357,12 @@ class Report:
         return figure
 
     def save(self, frame: pd.DataFrame, name: str) -> None:
-        """Writes a frame to ``reports/<folder>/tables/<notebook>_<name>.csv``.
+        """Writes a frame to ``reports/<folder>/tables/<notebook>_<name>.csv``, unless it is empty.
 
         A profile that shares another's folder (``market1501_cpu``) adds its name: ``...-cpu.csv``.
         """
+        if frame.empty:
+            return
         shared = self.profile.name.removeprefix(self.profile.folder).lstrip("_")
         name = f"{self.notebook}_{name}-{shared}" if shared else f"{self.notebook}_{name}"
         text = frame.to_csv(index=tables.has_index(frame), float_format="%.6g")
@@ -160,144 +377,7 @@ class Report:
         style = style.set_properties(subset=words, **{"text-align": "left"})
         return style if tables.has_index(frame) else style.hide(axis="index")
 
-    def table(self, frame: pd.DataFrame, name: str, title: str, digits: int = 1) -> Styler:
+    def frame(self, frame: pd.DataFrame, name: str, title: str, digits: int = 1) -> Styler:
         """``save`` and ``show`` at once."""
         self.save(frame, name)
         return self.show(frame, title, digits)
-
-    def results(
-        self,
-        tidy: pd.DataFrame | None,
-        name: str,
-        title: str,
-        *,
-        published: str | None = None,
-        published_dataset: str | None = None,
-    ) -> Styler:
-        """Saves what ``reproduce`` returned and shows it in one line a row (``tables.wide``).
-
-        tidy: None, where this profile measures nothing, shows the printed rows alone.
-        """
-        if tidy is None:
-            frame = tables.printed_only(str(published), published_dataset)
-            return frame.style.set_caption(f"{title}: as printed, not measured here").hide()
-        self.save(tidy, name)
-        note = tables.departures_note(tidy)
-        caption = f"{title}, in percent; {tables.SIGNS_NOTE}" + (f"; {note}" if note else "")
-        on = "; ".join(dict.fromkeys(tidy["measured_on"]))
-        return self.show(tables.wide(tidy, published, published_dataset), caption, on=on)
-
-    def reproduce(
-        self,
-        rows: Mapping[str, Recipe],
-        *,
-        published: str | None = None,
-        published_dataset: str | None = None,
-        metrics: Sequence[str] = ("rank1", "mAP"),
-        evaluate: Mapping[str, Any] | None = None,
-        dataset: Dataset | None = None,
-        train_on: Mapping[str, Any] | None = None,
-        paper: Recipe | Mapping[str, Recipe] | None = None,
-    ) -> pd.DataFrame:
-        """Runs every row with every seed of the profile and sets it beside the published values.
-
-        rows: name (as printed) -> recipe, not yet scaled. published: a table below
-        ``notebooks/published/``, without ``.csv``; published_dataset picks one of its datasets.
-        metrics: some of METRICS. evaluate: options of ``Run.evaluate``; dataset: another one to
-        evaluate on; train_on: another one to train on (see ``domain``).
-        paper: the published settings, if the row's recipe departs from them itself; one recipe or
-        one for each row.
-        Returns one row for each row and metric, values in percent: row, metric, published,
-        published_on, measured_on, mean, sd (over seeds, NaN for one), n (seeds), low and high (95 %
-        interval over queries), gain over the first row with gain_low and gain_high (the same,
-        paired: more than chance if 0 is outside), protocol, differs (from the published
-        settings), seconds (of training, mean), device, commit, data, runs, recipe (of the first
-        seed, what differs from the defaults).
-        """
-        printed = printed_tables.values(published, published_dataset)
-        for metric in metrics:
-            if metric not in METRICS:
-                raise ReidError(f'unknown metric "{metric}"{nearest(metric, METRICS)}')
-        trained, scores = self._scores(rows, evaluate, dataset, train_on)
-        result: list[dict[str, Any]] = []
-        first: list[Metrics] = []
-        for name, recipe in rows.items():
-            runs, measured = trained[name], scores[name]
-            first = first or measured
-            on = dataset or runs[0].recipe.load_dataset()
-            for metric in metrics:
-                values = pd.Series([100 * score.as_dict()[metric] for score in measured])
-                low, high = interval(measured, metric)
-                gain = compare(first, measured, metric)
-                result.append(
-                    {
-                        "row": name,
-                        "metric": metric,
-                        "published": printed.get((name, metric), float("nan")),
-                        "published_on": published_dataset or "",
-                        "measured_on": on.name,
-                        "mean": values.mean(),
-                        "sd": values.std(ddof=1),
-                        "n": len(values),
-                        "low": 100 * low,
-                        "high": 100 * high,
-                        "gain": 100 * gain.difference,
-                        "gain_low": 100 * gain.low,
-                        "gain_high": 100 * gain.high,
-                        "protocol": _protocol(on, evaluate or {}),
-                        "differs": departures(
-                            runs[0].recipe,
-                            (paper[name] if isinstance(paper, Mapping) else paper) or recipe,
-                        ),
-                        "seconds": sum(run.info["seconds"] for run in runs) / len(runs),
-                        "device": runs[0].info["device"],
-                        "commit": runs[0].info["commit"],
-                        "data": on.fingerprint,
-                        "runs": " ".join(run.fingerprint for run in runs),
-                        "recipe": json.dumps(runs[0].recipe.canonical(), sort_keys=True),
-                    }
-                )
-        return pd.DataFrame(result)
-
-    def curve(self, rows: Mapping[Any, Recipe], **options: Any) -> pd.DataFrame:
-        """``reproduce`` for a sweep: recipes by a value, which becomes the column ``x``."""
-        tidy = self.reproduce({str(value): recipe for value, recipe in rows.items()}, **options)
-        return tidy.assign(x=tidy["row"].map({str(value): value for value in rows}))
-
-    def gain(
-        self,
-        before: Recipe,
-        after: Recipe,
-        metric: str = "mAP",
-        *,
-        evaluate: Mapping[str, Any] | None = None,
-        dataset: Dataset | None = None,
-        train_on: Mapping[str, Any] | None = None,
-    ) -> Comparison:
-        """What a metric gains from one recipe to another, over all seeds, paired by query; whether
-        both have trained."""
-        rows = {"before": before, "after": after}
-        trained, scores = self._scores(rows, evaluate, dataset, train_on)
-        short = too_short({name: [r.chance_share for r in runs] for name, runs in trained.items()})
-        return replace(compare(scores["before"], scores["after"], metric), short=short)
-
-    def _scores(
-        self,
-        rows: Mapping[str, Recipe],
-        evaluate: Mapping[str, Any] | None,
-        dataset: Dataset | None,
-        train_on: Mapping[str, Any] | None = None,
-    ) -> tuple[dict[str, list[Run]], dict[str, list[Metrics]]]:
-        """The runs of every row, and what each of its seeds scores."""
-        wanted = Evaluation(dataset, evaluate or {})
-        trained = self.fit_all(rows, [wanted], train_on)
-        return trained, {
-            name: [run.evaluate(dataset, **wanted.options) for run in runs]
-            for name, runs in trained.items()
-        }
-
-
-def _protocol(dataset: Dataset, options: Mapping[str, Any]) -> str:
-    """The protocol, and what else an evaluation was asked for: ``"market1501, rerank True"``."""
-    others = [f"{k} {v}" for k, v in options.items() if k not in ("protocol", "device")]
-    return ", ".join([options.get("protocol") or dataset.protocol, *others])

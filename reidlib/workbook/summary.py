@@ -146,7 +146,7 @@ def setting(recipe: Mapping[str, Any]) -> str:
 
 
 def is_tidy(frame: pd.DataFrame) -> bool:
-    """Whether a table holds what ``Report.reproduce`` returns."""
+    """Whether a table holds what ``Report.measure`` returns."""
     return {"row", "metric", "mean", "low", "high", "n", "recipe"} <= set(frame.columns)
 
 

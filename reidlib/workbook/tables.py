@@ -20,7 +20,7 @@ SIGNS_NOTE = (
 def wide(
     tidy: pd.DataFrame, published: str | None = None, dataset: str | None = None
 ) -> pd.DataFrame:
-    """One line a row of ``Report.reproduce``'s result, all in percent, as text for display.
+    """One line a row of ``Report.measure``'s result, all in percent, as text for display.
 
     For each metric: printed, ours (± sd over seeds), its 95 % interval, and the gain over the row
     that the column ``against`` names (without one: the table's first), with the sign of its verdict
@@ -80,7 +80,7 @@ def _cells(metric: str, value: pd.Series, seeds: int | None) -> dict[str, object
     name = NAMES.get(metric, metric)
     spread = "" if math.isnan(value["sd"]) else f" ± {value['sd']:.1f}"
     gain = None
-    if seeds is not None:
+    if seeds is not None and not math.isnan(value["gain"]):
         bounds = (value["gain"], value["gain_low"], value["gain_high"])
         sign = SIGNS.get(judge(*bounds, least=least(metric), seeds=seeds), "")
         gain = f"{value['gain']:+.1f}{sign}"
@@ -94,12 +94,12 @@ def _cells(metric: str, value: pd.Series, seeds: int | None) -> dict[str, object
 
 def _others(published: str, dataset: str | None, metrics: list[str]) -> pd.DataFrame:
     found = printed_tables.table(published, dataset)
+    found = found[found["metric"].isin(metrics)]
     lines = [
         {"row": row}
         | {
             f"{NAMES.get(str(metric), str(metric))} printed": f"{value:.1f}"
             for metric, value in zip(group["metric"], group["value"], strict=True)
-            if metric in metrics
         }
         for row, group in found.groupby("row", sort=False)
     ]

@@ -57,8 +57,8 @@ def test_reduced_vectors_are_behind_a_relu(batch):
 def test_what_is_compared_shares_a_run():
     recipe = pcb.RECIPE.but(dataset="synthetic")
     assert recipe.but(match="h").training() == recipe
-    assert pcb.for_weights("imagenet") is pcb.RECIPE
-    assert pcb.for_weights(None).weights is None
+    assert pcb.rows("imagenet")["PCB"] is pcb.RECIPE
+    assert pcb.rows(None)["PCB"].weights is None
 
 
 def test_more_stripes_than_rows():

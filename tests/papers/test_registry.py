@@ -33,7 +33,7 @@ def test_a_papers_modules_are_there_when_asked_for():
 def test_a_module_that_cannot_be_imported_says_what_is_missing(tmp_path, monkeypatch):
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "__init__.py").write_text(
-        "from reidlib.papers import modules\n__getattr__ = modules(__name__)\n"
+        "from reidlib.system.lazy import modules\n__getattr__ = modules(__name__)\n"
     )
     (tmp_path / "odd" / "model.py").write_text("import no_such_package\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -218,8 +218,8 @@ def test_cosine_schedule_falls_from_lr_to_zero():
 
 
 def test_baseline_recipe_follows_the_weights():
-    assert baseline.for_weights(None).weights is None
-    assert baseline.for_weights("imagenet") is baseline.RECIPE
+    assert baseline.rows(None)["Baseline"].weights is None
+    assert baseline.rows("imagenet")["Baseline"] is baseline.RECIPE
 
 
 def test_a_default_that_is_said_is_the_same_recipe():

@@ -102,6 +102,8 @@ def test_domains_merge_by_name(params: Path) -> None:
     write(params, domains="{duke: {dataset: synthetic}, cuhk03: {dataset: synthetic}}")
     merged = profile.load("own", overrides={"domains": {"cuhk03": other}})
     assert merged.domains == {"duke": town, "cuhk03": other}
+    less = profile.load("own", overrides={"domains": {"duke": None}})
+    assert less.domains == {"cuhk03": town}
 
 
 def test_the_environment_wins(params: Path, monkeypatch: pytest.MonkeyPatch) -> None:

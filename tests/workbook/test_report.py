@@ -9,8 +9,10 @@ from reidlib.errors import ReidError
 from reidlib.papers.comparators import baseline
 from reidlib.papers.rmgl import recipe as rmgl
 from reidlib.train.recipe import Recipe, departures
+from reidlib.workbook import published, tables
 from reidlib.workbook import report as report_module
 from reidlib.workbook.report import Report
+from reidlib.workbook.rows import COLUMNS
 
 OVERRIDES = {
     "data_options": {"train_ids": 8, "test_ids": 6, "cameras": 2, "images": 3},
@@ -52,19 +54,23 @@ def test_a_committed_folder_never_shows_real_people(report, monkeypatch):
 
 def test_tables_are_csv_and_their_title_says_embedded(report):
     frame = pd.DataFrame({"row": ["a"], "mean": [1.25], "sd": [np.nan]})
-    html = report.table(frame, "numbers", "Numbers").to_html()
+    html = report.frame(frame, "numbers", "Numbers").to_html()
     assert "Numbers (measured on embedded data (drawn people), not on a published dataset" in html
     assert "–" in html
     read = pd.read_csv(report.tables / "00_quickstart_numbers.csv")
     pd.testing.assert_frame_equal(read, frame)
 
 
-def test_reproduce_sets_seeds_beside_the_published_value(report):
+def test_seeds_stand_beside_the_published_value(report):
     rows = {
         "f_g w/o f_s (Baseline)": baseline.SCRATCH,
         "not printed": baseline.SCRATCH.but(lr=1e-4),
     }
-    tidy = report.reproduce(rows, published="vcn_table3", published_dataset="market1501")
+    printed = {"published": "vcn_table3", "on": "market1501"}
+    with pytest.raises(ReidError, match='vcn_table3 prints no row "not printed" on market1501'):
+        report.measure(rows, **printed)
+    tidy = report.measure(rows, **printed, ours=["not printed"])
+    assert list(tidy) == list(COLUMNS)
     assert tidy.row.tolist() == ["f_g w/o f_s (Baseline)"] * 2 + ["not printed"] * 2
     assert tidy.metric.tolist() == ["rank1", "mAP"] * 2
     assert tidy.published[:2].tolist() == [94.0, 85.3]  # as printed in VCN's Table 3
@@ -89,12 +95,12 @@ def test_reproduce_sets_seeds_beside_the_published_value(report):
 def test_an_unknown_metric_is_said_before_anything_is_trained(report, monkeypatch):
     monkeypatch.setattr(report_module, "fit", lambda *_: pytest.fail("trained"))
     with pytest.raises(ReidError, match='unknown metric "map", did you mean "mAP"'):
-        report.reproduce({"baseline": baseline.SCRATCH}, metrics=["map"])
+        report.measure({"baseline": baseline.SCRATCH}, metrics=["map"])
 
 
 def test_the_protocol_says_what_else_was_asked_for(report):
     rows = {"baseline": baseline.SCRATCH}
-    tidy = report.reproduce(rows, evaluate={"protocol": "partial", "flip": True})
+    tidy = report.measure(rows, evaluate={"protocol": "partial", "flip": True})
     assert set(tidy.protocol) == {"partial, flip True"}
 
 
@@ -129,7 +135,7 @@ def test_rows_that_differ_in_their_test_alone_are_trained_once(report, monkeypat
     base = rmgl.RECIPE.but(weights=None)
     object.__setattr__(report.profile, "size", (96, 32))
     rows = {"plain": base.but(abp=False), "balanced": base}
-    tidy = report.reproduce(rows, evaluate={"flip": True})
+    tidy = report.measure(rows, evaluate={"flip": True})
     assert len(list(report.tables.glob("rmgl-*/weights.safetensors"))) == 2, "one for each seed"
     plain, balanced = tidy[tidy.metric == "mAP"].to_dict("records")
     assert plain["runs"] == balanced["runs"]
@@ -144,9 +150,9 @@ def test_rows_that_differ_in_their_test_alone_are_trained_once(report, monkeypat
 
 def test_results_are_saved_tidy_and_shown_wide(report):
     rows = {"a": baseline.SCRATCH, "b": baseline.SCRATCH.but(lr=1e-4)}
-    tidy = report.reproduce(rows)
-    html = report.results(tidy, "rows", "Two rows").to_html()
-    assert "Two rows, in percent; ours (the paper&#x27;s): " in html or "Two rows, in perc" in html
+    html = report.table("rows", rows, title="Two rows").to_html()
+    assert "Two rows, in percent; * a gain" in html
+    assert "ours (the paper" in html
     assert "backbone tiny (resnet50)" in html
     read = pd.read_csv(report.tables / "00_quickstart_rows.csv")
     assert read.row.tolist() == ["a", "a", "b", "b"]
@@ -175,7 +181,9 @@ def test_another_town_stands_for_another_dataset(report):
     other = report.domain_dataset("msmt17")
     assert other.name == "synthetic-b"
     assert len(other.query) == len(report.dataset().query)
-    tidy = report.reproduce({"there": baseline.SCRATCH}, train_on=domain)
+    printed = {"published": "rmgl_table3", "on": "msmt17", "ours": ["there"]}
+    tidy = report.measure({"there": baseline.SCRATCH}, **printed)
+    assert set(tidy.published_on) == {"msmt17"}
     assert set(tidy.measured_on) == {"synthetic-b"}
     assert set(tidy.data) == {other.fingerprint}
     assert '"domain": "b"' in tidy.recipe[0]
@@ -183,15 +191,103 @@ def test_another_town_stands_for_another_dataset(report):
     assert report.domain_dataset("imagenet") is None
 
 
-def test_a_curve_has_its_values_as_x(report):
-    tidy = report.curve({lr: baseline.SCRATCH.but(lr=lr) for lr in (1e-3, 1e-4)})
+def untrained(monkeypatch):
+    monkeypatch.setattr(Report, "fit_all", lambda *_: pytest.fail("trained"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "on", "options"),
+    [
+        ({"domains": {"msmt17": None}}, "msmt17", {}),  # nothing stands for it
+        ({"domains": {"msmt17": {"dataset": "msmt17"}}}, "msmt17", {}),  # not at hand
+        ({"rows": "headline"}, "msmt17", {}),  # no time for another dataset
+        ({}, "msmt17", {"real": True}),  # a drawn town stands for it
+        ({"rows": "headline"}, "market1501->cuhk03", {"headline": []}),
+        ({"domains": {"cuhk03": None}}, "msmt17->cuhk03", {}),
+    ],
+)
+def test_what_is_not_measured_shows_its_printed_values(
+    overrides, on, options, tmp_path, monkeypatch
+):
+    untrained(monkeypatch)
+    monkeypatch.delenv("REIDLIB_DATA", raising=False)
+    report = Report("00_quickstart", "smoke", OVERRIDES | overrides)
+    report.tables = tmp_path
+    name, row = ("rmgl_table4", "RMGL(Ours)†") if "->" in on else ("rmgl_table3", "RMGL(Ours)")
+    rows = {row: rmgl.RECIPE}
+    shown = report.table("t", rows, title="Table", published=name, on=on, **options)
+    assert shown.caption == f"Table, printed on {on}: as printed, not measured here"
+    printed = published.table(name, on)
+    assert shown.data["row"].tolist() == printed["row"].unique().tolist()
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_neither_printed_nor_measured_shows_nothing(report, monkeypatch):
+    untrained(monkeypatch)
+    object.__setattr__(report.profile, "rows", "headline")
+    assert report.table("choices", {"a": rmgl.RECIPE}, title="Choices", headline=[]) is None
+    sweep = report.sweep("s", {"a": lambda x: rmgl.RECIPE}, "x", [1, 2], keep=1)
+    assert sweep is None
+
+
+def test_gains_are_over_the_row_that_is_named(report):
+    recipe = baseline.SCRATCH
+    rows = {
+        "a": recipe,
+        "b": recipe.but(lr=1e-4),
+        "c": report.row(recipe, flip=True),
+        "d": report.row(recipe, {"size": (96, 32)}),
+    }
+    tidy = report.measure(rows, metrics=["mAP"], against={"b": "a", "c": "b"}).set_index("row")
+    assert tidy.against.to_dict() == {"a": "a", "b": "a", "c": "b", "d": "a"}
+    assert tidy.gain["c"] == pytest.approx(tidy["mean"]["c"] - tidy["mean"]["b"])
+    assert tidy.protocol["c"] == "market1501, flip True"
+    assert tidy.runs["c"] == tidy.runs["a"] != tidy.runs["d"]
+    assert '"size": [96, 32]' in tidy.recipe["d"]
+    with pytest.raises(ReidError, match='against: no row "e"'):
+        report.measure(rows, against="e")
+    object.__setattr__(report.profile, "rows", "headline")
+    alone = report.measure(rows, headline=["c"], against={"c": "b"})
+    assert alone.gain.isna().all(), "its reference is not measured in this profile"
+    assert "mAP gain" not in tables.wide(alone)
+
+
+def test_trained_elsewhere_and_tested_at_home(report):
+    rows = {"RMGL(Ours)†": baseline.SCRATCH}
+    tidy = report.measure(rows, published="rmgl_table4", on="dukemtmcreid->market1501")
+    assert set(tidy.measured_on) == {"synthetic"}
+    assert '"domain": "b"' in tidy.recipe[0]
+    away = report.measure(rows, published="rmgl_table4", on="market1501->cuhk03")
+    assert set(away.measured_on) == {"synthetic-b"}
+    assert '"domain": "b"' not in away.recipe[0]
+
+
+def test_a_sweep_over_recipes_has_its_values_as_x(report):
+    rates = [1e-3, 1e-4]
+    lines = {"baseline": lambda lr: baseline.SCRATCH.but(lr=lr)}
+    figure = report.sweep("rates", lines, "rate", rates, keep=1e-3, logx=True)
+    assert len(figure.axes) == 2
+    tidy = pd.read_csv(report.tables / "00_quickstart_rates.csv")
+    assert tidy.x.tolist() == [1e-3] * 2, "smoke has time for one point"
+    object.__setattr__(report.profile, "points", None)
+    report.sweep("rates", lines, "rate", rates, keep=1e-3)
+    tidy = pd.read_csv(report.tables / "00_quickstart_rates.csv")
     assert tidy.x.tolist() == [1e-3, 1e-3, 1e-4, 1e-4]
-    assert tidy.row.tolist() == ["0.001", "0.001", "0.0001", "0.0001"]
+    assert set(tidy.line) == {"baseline"}
 
 
-def test_without_a_measurement_the_printed_rows_are_shown(report):
-    printed = {"published": "rmgl_table3", "published_dataset": "msmt17"}
-    html = report.results(None, "table3", "Table III", **printed).to_html()
-    assert "as printed, not measured here" in html
-    assert "DG-Net" in html
-    assert not (report.tables / "00_quickstart_table3.csv").exists()
+def test_a_sweep_over_what_is_tested_on_trains_once(report):
+    object.__setattr__(report.profile, "points", None)
+    report.sweep(
+        "errors",
+        {"baseline": baseline.SCRATCH},
+        "error",
+        [0.0, 0.1],
+        keep=0.1,
+        test=lambda e: report.dataset(detector_error=e, test_only=True),
+        drawn=True,
+    )
+    tidy = pd.read_csv(report.tables / "00_quickstart_errors.csv")
+    assert tidy.x.tolist() == [0.0, 0.0, 0.1, 0.1]
+    assert tidy.runs.nunique() == 1
+    assert tidy.data.nunique() == 2

@@ -28,6 +28,18 @@ def card(name: str) -> str:
     return inspect.getdoc(reader(name)) or ""
 
 
+def missing(name: str, root: str | Path | None = None) -> str:
+    """Why a dataset's folder is not found below ``root`` (or ``REIDLIB_DATA``); empty if it is, or
+    if it needs none."""
+    find_folder = getattr(reader(name), "find_folder", None)
+    try:
+        if find_folder:
+            find_folder(Path(root) if root else None)
+    except ReidError as error:
+        return str(error)
+    return ""
+
+
 def listing(root: str | Path | None = None) -> str:
     """One line a dataset: its name, whether it is below ``root`` (or ``REIDLIB_DATA``), what it is.
 
@@ -39,11 +51,7 @@ def listing(root: str | Path | None = None) -> str:
         if not hasattr(found, "find_folder"):
             state = "embedded" if name in EMBEDDED else "by option"
         else:
-            try:
-                found.find_folder(Path(root) if root else None)
-                state = "found"
-            except ReidError:
-                state = "-"
+            state = "-" if missing(name, root) else "found"
         rows.append((name, state, card(name).partition("\n")[0]))
     widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
     lines = [f"{name:<{widths[0]}}  {state:<{widths[1]}}  {what}" for name, state, what in rows]

@@ -1,5 +1,5 @@
 """Settings of the networks that papers are compared with."""
 
-from reidlib.papers import modules
+from reidlib.system.lazy import modules
 
 __getattr__ = modules(__name__)

@@ -39,6 +39,6 @@ SCRATCH = RECIPE.but(
 )
 
 
-def for_weights(weights: str | None) -> Recipe:
-    """The recipe that suits a start: ``SCRATCH`` from random weights, else ``RECIPE``."""
-    return SCRATCH if weights is None else RECIPE
+def rows(weights: str | None) -> dict[str, Recipe]:
+    """The one row, for a start: ``SCRATCH`` from random weights, else ``RECIPE``."""
+    return {"PCB": SCRATCH if weights is None else RECIPE}

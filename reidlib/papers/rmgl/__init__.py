@@ -1,6 +1,6 @@
 """RMGL (Wang et al. 2021): stripes of several heights, cut in the middle of the network."""
 
-from reidlib.papers import modules
+from reidlib.system.lazy import modules
 
 MODELS = {"rmgl": "model:RMGL"}
 

@@ -4,6 +4,8 @@ With a ResNet-50 from ImageNet weights on Market-1501 its authors print rank-1 9
 (Table I), in about 3 hours on two TITAN Xp.
 """
 
+from typing import Any
+
 from reidlib.train.recipe import Recipe
 
 RECIPE = Recipe(
@@ -32,5 +34,41 @@ RECIPE = Recipe(
     gamma=0.1,
 )
 
-# The 2+3-stripe baseline of Table V: no receptive path, no balanced pooling, no shifting.
-BASELINE = RECIPE.but(rp=False, abp=False, shifting=0.0)
+STRIPES = {"2-stripe": (2,), "3-stripe": (3,), "2+3-stripe": (2, 3)}
+PLAIN = RECIPE.but(rp=False, abp=False, shifting=0.0)  # the baselines of Tables V and VI
+
+
+def rows(weights: str | None) -> dict[str, Recipe]:
+    """The rows of Table V, by their printed names, and two that it leaves out: 3-stripe with
+    RP+RSA. One schedule suits every start."""
+    parts: dict[str, dict[str, Any]] = {
+        " (BL)": {},
+        "+RP": {"rp": True},
+        " only RP": {"rp": True, "op": False},
+        "+RSA": {"shifting": 1.0},
+        "+RP+RSA": {"rp": True, "shifting": 1.0},
+        "+ABP": {"abp": True},
+        "+RP+ABP+RSA": {"rp": True, "shifting": 1.0, "abp": True},
+    }
+    named = {
+        f"{n}{part}": PLAIN.but(stripes=stripes, **options)
+        for part, options in parts.items()
+        for n, stripes in STRIPES.items()
+    }
+    three = {"RMGL (1+2+3)": (1, 2, 3), "RMGL (2+3+4)": (2, 3, 4)}
+    return named | {name: RECIPE.but(stripes=stripes) for name, stripes in three.items()}
+
+
+def augmentations(branches: str) -> dict[str, Recipe]:
+    """The rows of Table VI for ``"2-stripe"`` or ``"2+3-stripe"``; the values of each augmentation
+    are the usual ones (``reidlib.data.augment``)."""
+    kinds: dict[str, dict[str, Any]] = {
+        " (BL)": {},
+        "+RCJ": {"jitter": 0.2},
+        "+RC": {"pad_crop": 10 / 256},
+        "+RE": {"erasing": 0.5},
+        "+RCRS": {"crop_resize_shift": True},
+        "+RSA": {"shifting": 1.0},
+        "+RSA+RE": {"shifting": 1.0, "erasing": 0.5},
+    }
+    return {f"{branches}{k}": PLAIN.but(stripes=STRIPES[branches], **kinds[k]) for k in kinds}

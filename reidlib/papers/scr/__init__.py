@@ -1,6 +1,6 @@
 """SCR (Chen et al. 2020): the map cut into rows and into groups of channels."""
 
-from reidlib.papers import modules
+from reidlib.system.lazy import modules
 
 MODELS = {"scr": "model:SCR"}
 

@@ -38,6 +38,23 @@ SCRATCH = RECIPE.but(
 )
 
 
-def for_weights(weights: str | None) -> Recipe:
-    """The recipe that suits a start: ``SCRATCH`` from random weights, else ``RECIPE``."""
-    return SCRATCH if weights is None else RECIPE
+def rows(weights: str | None) -> dict[str, Recipe]:
+    """The rows of Tables 1 to 4, by their printed names, and residual attention, which the paper
+    only pictures; for a profile's weights: ``SCRATCH`` from random weights, else ``RECIPE``."""
+    full = SCRATCH if weights is None else RECIPE
+    branches = ("p1", "p2(s2c2)", "p3(s3c3)", "p1+p2(s2c2)", "p1+p2(s2c2)+p3(s3c3)")
+    kinds = (
+        "Spatial p1+p2(s2)+p3(s3)",
+        "Channel p1+p2(c2)+p3(c3)",
+        f"Spatial-Channel {branches[4]}",
+    )
+    return {
+        **{name: full.but(branches=name) for name in branches},
+        "ResNet-50": full.but(branches="p1"),
+        "ResNet-50 + channel attention (SENet)": full.but(branches="p1", attention="se"),
+        "ResNet-50 + spatial-channel partition": full.but(branches="p2(s2c2)"),
+        "ResNet-50 + residual attention": full.but(branches="p1", attention="residual"),
+        **{name: full.but(branches=name.split()[1]) for name in kinds},
+        "w/o L_triplet": full.but(triplet=False),
+        **{f"lambda={k}": full.but(lambda_=float(k)) for k in (1, 2, 3)},
+    }

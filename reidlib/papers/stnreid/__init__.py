@@ -1,6 +1,6 @@
 """STNReID (Luo et al. 2019): of the holistic image the patch that a partial one shows."""
 
-from reidlib.papers import modules
+from reidlib.system.lazy import modules
 
 MODELS = {"stnreid": "model:STNReID"}
 

@@ -1,6 +1,6 @@
 """SC-STN and VCN: a map moved within the detector's error, then read downwards."""
 
-from reidlib.papers import modules
+from reidlib.system.lazy import modules
 
 MODELS = {"vcn": "model:VCN"}
 

@@ -28,7 +28,7 @@ RECIPE = Recipe(
 )
 
 # Without ImageNet weights and in short runs the printed schedule has lost nine tenths of its rate
-# before anything is learned: as for the baseline (see ``recipes.baseline.SCRATCH``). The spatial
+# before anything is learned: as for the baseline (``comparators.baseline.SCRATCH``). The spatial
 # feature has 6,144 values with `tiny`: a classifier that learns it at the full rate moves each
 # logit so far in a step that the backbone learns nothing. 450 steps of 32 on drawn people, one
 # seed, mAP of baseline / full: 74.4 / 32.3 (three seeds) with lr 1.5e-3 and head_lr 1, 78.8 / 79.0
@@ -43,6 +43,24 @@ SCRATCH = RECIPE.but(
 )
 
 
-def for_weights(weights: str | None) -> Recipe:
-    """The recipe that suits a start: ``SCRATCH`` from random weights, else ``RECIPE``."""
-    return SCRATCH if weights is None else RECIPE
+def rows(weights: str | None) -> dict[str, Recipe]:
+    """The rows of Table 3, by their printed names, for a profile's weights: ``SCRATCH`` from random
+    weights, else ``RECIPE``. All are compared by the fused feature, except where one branch is
+    alone."""
+    full = SCRATCH if weights is None else RECIPE
+    return {
+        "f_g w/o f_s (Baseline)": full.but(use_spatial=False),
+        "f_s w/o f_g": full.but(use_global=False),
+        "Baseline+VCN": full.but(stn="none"),
+        "Baseline+STN+VCN": full.but(stn="six"),
+        "Baseline+STN(w/o rotate)+VCN": full.but(stn="four"),
+        "Baseline+SC-STN(eps in (0,1))+VCN": full.but(stn="wide"),
+        "Baseline+SC-STN(eps=0.4)+VCN": full.but(stn="fixed"),
+        "Baseline+SC-STN+GP": full.but(spatial="gp"),
+        "Baseline+SC-STN+FC": full.but(spatial="fc"),
+        "Baseline+SC-STN+VCN (w/o HP)": full.but(spatial="vcn_2d"),
+        "Baseline+SC-STN+VCN (shared)": full.but(spatial="shared"),
+        "Baseline+SC-STN+MGN": full.but(spatial="mgn"),
+        "Full Model (Baseline+SC-STN+VCN) w/o L_r": full.but(ranked=False),
+        "Full Model (Baseline+SC-STN+VCN)": full,
+    }

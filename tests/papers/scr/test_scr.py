@@ -200,7 +200,8 @@ def test_recipe_is_the_papers():
     assert optimizer.defaults["amsgrad"]
     assert (optimizer.defaults["lr"], optimizer.defaults["weight_decay"]) == (2e-4, 5e-4)
     assert not build_optimizer(scr.RECIPE.but(optimizer="adam"), model).defaults["amsgrad"]
-    assert scr.for_weights("imagenet") is scr.RECIPE
-    short = scr.for_weights(None)
+    every = "p1+p2(s2c2)+p3(s3c3)"
+    assert scr.rows("imagenet")[every] == scr.RECIPE.but(branches=every)
+    short = scr.rows(None)[every]
     assert (short.weights, short.optimizer) == (None, "amsgrad")
-    assert short.options == scr.RECIPE.options == {}, "the model is the paper's"
+    assert short.options == {"branches": every}, "the model is the paper's"

@@ -19,6 +19,7 @@ import torchvision.models as tv
 from torch import Tensor, nn
 
 from reidlib.errors import ReidError, nearest
+from reidlib.models import timm_backbone
 from reidlib.models.weights import HEADS, load_weights
 
 STAGES = ("stem", "conv2", "conv3", "conv4", "conv5")
@@ -187,18 +188,28 @@ BACKBONES: dict[str, _Build] = {
 }
 
 
+def check_backbone(name: str) -> None:
+    """Raises ReidError for an unknown name; timm's own are looked up when they are built."""
+    if name not in BACKBONES and not name.startswith(timm_backbone.PREFIX):
+        raise ReidError(f'unknown backbone "{name}"{nearest(name, BACKBONES)}')
+
+
 def build_backbone(name: str, weights: str | None = None, *, last_stride: int = 1) -> Backbone:
-    """A backbone by name.
+    """A backbone by name: one of ``BACKBONES``, or ``timm:NAME`` (see ``timm_backbone``).
 
     weights: ``None`` (random), ``"imagenet"`` (torchvision's IMAGENET1K_V1), ``"start"`` (the
     package's own, of people drawn elsewhere), or the path of a safetensors or pth file with
     torchvision's names or of a baseline's run. last_stride: of conv5, 1 or 2.
     Raises ReidError for unknown names and for weights that are not there or do not fit.
     """
-    if name not in BACKBONES:
-        raise ReidError(f'unknown backbone "{name}"{nearest(name, BACKBONES)}')
+    check_backbone(name)
     if last_stride not in (1, 2):
         raise ReidError(f"last_stride is {last_stride}, not 1 or 2")
+    if name.startswith(timm_backbone.PREFIX):
+        cut_up = Backbone(*timm_backbone.stages_of(name, weights, last_stride))
+        if timm_backbone.is_run(weights):
+            load_weights(cut_up, str(weights), name, None, cut_up)
+        return cut_up
     if last_stride == 2 and name == "resnet50_m":
         raise ReidError("resnet50_m dilates conv5 instead of striding: its last_stride is 1")
     make, cut, imagenet = BACKBONES[name]

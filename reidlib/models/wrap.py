@@ -13,27 +13,7 @@ from torch import Tensor, nn
 from reidlib.data.bank import MEAN, STD
 from reidlib.errors import ReidError
 from reidlib.models.base import Encoding, ReIDModel
-
-
-class Renormalise(nn.Module):
-    """Images normalised with ImageNet's mean and deviation, as batches are, to another one's.
-
-    mean, std: of a channel, RGB in [0, 1]. Has no weights.
-    """
-
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(self, mean: Sequence[float] = MEAN, std: Sequence[float] = STD) -> None:
-        super().__init__()
-        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-            raise ReidError(f"mean {tuple(mean)} and std {tuple(std)}: three each, std above 0")
-        a, b, c, d = (torch.tensor(x, dtype=torch.float64) for x in (MEAN, STD, mean, std))
-        for name, value in (("scale", b / d), ("shift", (a - c) / d)):
-            self.register_buffer(name, value.float().reshape(3, 1, 1), persistent=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return images * self.scale + self.shift
+from reidlib.models.normalise import normalisation
 
 
 class Wrapped(ReIDModel):
@@ -48,8 +28,7 @@ class Wrapped(ReIDModel):
     ) -> None:
         super().__init__()
         self.size = size
-        own = (tuple(mean), tuple(std)) != (MEAN, STD)
-        self.normalise = Renormalise(mean, std) if own else nn.Identity()
+        self.normalise = normalisation(mean, std)
         self.inside = network if isinstance(network, nn.Module) and _has_modes(network) else None
         # not an attribute that is a module, which would be put into evaluation mode
         self.function = (lambda images: network(images)) if self.inside is None else None

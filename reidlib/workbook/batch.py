@@ -181,13 +181,11 @@ def _report_folder(notebook: str, profile: str, overrides: Mapping[str, Any]) ->
     are not right."""
     from reidlib.data import data_options, load
     from reidlib.data.sets.check import missing
-    from reidlib.models.backbone import BACKBONES
+    from reidlib.models.backbone import check_backbone
 
     wanted = profiles.load(profile, notebook, overrides)
-    if wanted.backbone not in (None, *BACKBONES):
-        raise ReidError(
-            f'unknown backbone "{wanted.backbone}"{nearest(wanted.backbone, BACKBONES)}'
-        )
+    if wanted.backbone is not None:
+        check_backbone(wanted.backbone)
     if wanted.weights not in (None, "imagenet") and not Path(wanted.weights).is_file():
         raise ReidError(
             f'weights file {wanted.weights} is not there: give another, "imagenet" or null'

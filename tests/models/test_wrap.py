@@ -14,7 +14,8 @@ from reidlib.data.bank import MEAN, STD
 from reidlib.errors import ReidError
 from reidlib.evaluate import evaluate
 from reidlib.models import wrap
-from reidlib.models.wrap import Renormalise, load_network
+from reidlib.models.normalise import Renormalise
+from reidlib.models.wrap import load_network
 
 
 def network():

@@ -11,7 +11,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help workbook smoke test lab summary bench lock clean
+.PHONY: help workbook smoke test lab site summary bench lock clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test: $(READY) ## lint, type check, tests, then the notebooks at profile smoke
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	$(PY) -m jupyterlab $$([ "$$(id -u)" != 0 ] || echo --allow-root) notebooks
+
+site: $(READY) ## the committed results as static pages: build/site/index.html; trains nothing
+	$(PY) -m reidlib.workbook.site
 
 summary: $(READY) ## renew reports/claims.csv and the README's table from the committed tables
 	$(PY) -m reidlib.workbook.summary

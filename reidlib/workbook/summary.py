@@ -186,7 +186,7 @@ def claims(found: Sequence[Table] | None = None) -> pd.DataFrame:
     lines: list[dict[str, Any]] = []
     for table in found:
         if table.name == "claims" and table.notebook[3:] in PAPERS:
-            about = _trained_under(table, found)
+            about = trained_under(table, found)
             for _, claim in table.read().fillna("").astype(str).iterrows():
                 lines.append(_claim(table, claim, about))
     frame = pd.DataFrame(lines)
@@ -202,7 +202,7 @@ def _keys(frame: pd.DataFrame) -> list[tuple[str, ...]]:
     return list(dict.fromkeys(zip(*(frame[column] for column in CLAIM), strict=True)))
 
 
-def _trained_under(claimed: Table, found: Sequence[Table]) -> dict[str, Any]:
+def trained_under(claimed: Table, found: Sequence[Table]) -> dict[str, Any]:
     """What most rows of the same notebook and profile were trained under."""
     seen = []
     for table in found:
@@ -257,13 +257,19 @@ def _claim(table: Table, claim: pd.Series, about: Mapping[str, Any]) -> dict[str
         "kind": "trained" if trained else "counted",
         "verdict": verdict,
         "note": "; ".join(filter(None, notes)),
-        "as_printed": _dashed(claim["printed"]),
-        "as_measured": _dashed(text),
+        "as_printed": dashed(claim["printed"]),
+        "as_measured": dashed(text),
     }
 
 
-def _dashed(text: str) -> str:
+def dashed(text: str) -> str:
+    """``"rank-1"`` for ``"rank1"``."""
     return re.sub(r"\brank(\d)", r"rank-\1", text)
+
+
+def once(frame: pd.DataFrame) -> pd.DataFrame:
+    """Each claim once on drawn and once on real people, where several profiles judged it."""
+    return frame.drop_duplicates(["paper", "number", "data"])
 
 
 def counts(frame: pd.DataFrame, kind: str | None = None) -> pd.DataFrame:
@@ -271,6 +277,7 @@ def counts(frame: pd.DataFrame, kind: str | None = None) -> pd.DataFrame:
 
     ``kind``: "trained" or "counted" alone.
     """
+    frame = once(frame)
     chosen = frame if kind is None else frame[frame["kind"] == kind]
     table = chosen.groupby(["paper", "data", "verdict"], sort=False).size().unstack(fill_value=0)
     lines = [(p, d) for p in PAPERS for d in (DRAWN, REAL) if (p, d) in table.index]
@@ -301,7 +308,7 @@ def rows_side_by_side(frame: pd.DataFrame) -> pd.DataFrame:
     for key, both in frame.groupby(["paper", "table", "row", "metric"], sort=False):
         paper, table, row, metric = map(str, key)
         line: dict[str, Any] = {"paper": PAPERS[paper].label, "table": table_title(table),
-                                "row": row, "metric": _dashed(metric),
+                                "row": row, "metric": dashed(metric),
                                 "printed": one_decimal(both["printed"].iloc[0])}  # fmt: skip
         for data in (DRAWN, REAL):
             one = both[both["data"] == data]
@@ -351,7 +358,7 @@ def tally(frame: pd.DataFrame) -> str:
     )
 
 
-def _seeds(n: float) -> str:
+def seeds_of(n: float) -> str:
     return "1 seed" if n == 1 else f"{int(n)} seeds"
 
 
@@ -361,7 +368,7 @@ def _are(n: int) -> str:
 
 def sentences(frame: pd.DataFrame, paper: str) -> tuple[str, str, str]:
     """What came again, what did not, and what is open, of one paper: three sentences."""
-    mine = frame[frame["paper"] == paper]
+    mine = once(frame[frame["paper"] == paper])
     drawn = mine[mine["data"] == DRAWN]
     trained = drawn[drawn["kind"] == "trained"]
     testable = trained[trained["verdict"] != "not testable here"]
@@ -404,12 +411,12 @@ def readme_table(frame: pd.DataFrame) -> str:
         "|---|---|---|---|---|",
     ]
     for name, paper in PAPERS.items():
-        mine = frame[frame["paper"] == name]
+        mine = once(frame[frame["paper"] == name])
         cells = []
         for data in (DRAWN, REAL):
             one = mine[mine["data"] == data]
             seeds = one["seeds"].dropna()
-            runs = f"; {_seeds(seeds.max())}" if len(seeds) else ""
+            runs = f"; {seeds_of(seeds.max())}" if len(seeds) else ""
             cells.append(f"{tally(one)}{runs}" if len(one) else "not measured")
         under = " / ".join(dict.fromkeys(filter(None, mine["regime"])))
         notebook = f"[`{paper.notebook}`](notebooks/{paper.notebook}.ipynb)"
@@ -530,7 +537,7 @@ def under(frame: pd.DataFrame) -> str:
     trained = frame[frame["setting"] != ""]
     for data, some in trained.groupby("data", sort=True):
         parts = [
-            f"{PAPERS[str(name)].label} {one['setting'].iloc[0]}, {_seeds(one['seeds'].max())}"
+            f"{PAPERS[str(name)].label} {one['setting'].iloc[0]}, {seeds_of(one['seeds'].max())}"
             for name, one in some.groupby("paper", sort=False)
         ]
         middle = -(-len(parts) // 2)

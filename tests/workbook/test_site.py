@@ -1,0 +1,316 @@
+"""The site: what its pages show, where links lead, and how it looks to a browser."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import re
+import shutil
+import subprocess
+import threading
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from reidlib.errors import ReidError
+from reidlib.workbook import published, site, summary, webtables
+from reidlib.workbook.summary import DRAWN, REAL
+
+ROOT = Path(__file__).parents[2]
+
+
+class Page(HTMLParser):
+    """What the tests ask of a page: tags with their attributes, and the text."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.open: list[str] = []
+        self.bare_code = 0
+        self.text = ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {key: value or "" for key, value in attrs}))
+        if tag in ("details", "pre"):
+            self.open.append(tag)
+            self.bare_code += tag == "pre" and "details" not in self.open
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("details", "pre"):
+            self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    to = tmp_path_factory.mktemp("site")
+    site.build(to)
+    return to
+
+
+@pytest.fixture(scope="module")
+def pages(built: Path) -> dict[str, Page]:
+    return {path.name: Page(path) for path in sorted(built.glob("*.html"))}
+
+
+def test_every_link_leads_somewhere(built: Path, pages: dict[str, Page]) -> None:
+    broken = []
+    for name, page in pages.items():
+        for link in page.all("a"):
+            target = link["href"]
+            if target.startswith("https://doi.org/"):
+                continue
+            file, _, anchor = target.partition("#")
+            there = built / (file or name)
+            ids = {a.get("id") for _, a in pages.get(there.name, page).tags}
+            if not there.is_file() or (anchor and anchor not in ids):
+                broken.append((name, target))
+    assert broken == []
+
+
+def test_nothing_is_loaded_from_a_network(pages: dict[str, Page]) -> None:
+    for name, page in pages.items():
+        for tag, attributes in page.tags:
+            if tag != "a":
+                for key in ("src", "href"):
+                    assert not re.match(r"(https?:)?//", attributes.get(key, "")), (name, tag)
+
+
+def test_every_picture_has_a_text_and_a_size(built: Path, pages: dict[str, Page]) -> None:
+    pictures = [(n, image) for n, page in pages.items() for image in page.all("img")]
+    assert len(pictures) > 40
+    for name, image in pictures:
+        assert len(image["alt"]) >= 15 or image["src"].startswith("data:"), (name, image["src"])
+        if not image["src"].startswith("data:"):
+            assert (built / image["src"]).is_file(), (name, image["src"])
+            assert int(image["width"]) > 0 < int(image["height"])
+
+
+def test_every_committed_figure_is_on_exactly_one_notebooks_page(pages: dict[str, Page]) -> None:
+    shown = Counter(
+        image["src"].removeprefix("figures/")
+        for name, page in pages.items()
+        for image in page.all("img")
+        if name[:2].isdigit()
+    )
+    committed = [p.name for p in (ROOT / "figures" / "study").glob("*.png")]
+    committed = [name for name in committed if not name.startswith("90_")]
+    assert {name: shown[name] for name in committed} == dict.fromkeys(committed, 1)
+
+
+def test_every_table_printed_or_measured_is_on_exactly_one_page(pages: dict[str, Page]) -> None:
+    where: dict[str, set[str]] = {}
+    for name, page in pages.items():
+        for table in page.all("table"):
+            for source in table.get("data-sources", "").split():
+                where.setdefault(source, set()).add(name)
+    wanted = [f"{name}.csv" for name in published.files()]
+    wanted += [table.path.name for table in summary.tables()]
+    assert {name: len(where.get(name, ())) for name in wanted} == dict.fromkeys(wanted, 1)
+
+
+def test_every_figure_of_the_papers_is_shown_or_said_why_not(pages: dict[str, Page]) -> None:
+    missing = site.not_shown()
+    assert set(missing) == set(site.NOT_SHOWN)  # none is new, none is there by now
+    for (paper, figure), why in missing.items():
+        assert len(why) > 40
+        assert f"{summary.PAPERS[paper].label}, Fig. {figure}: {why}" in pages["index.html"].text
+    assert site.REAL_PICTURES in pages["index.html"].text
+
+
+def test_the_index_has_a_card_for_each_paper(pages: dict[str, Page]) -> None:
+    index = pages["index.html"]
+    assert len(index.all("article")) == len(summary.PAPERS) == 5
+    claims = summary.claims()
+    for name, paper in summary.PAPERS.items():
+        assert paper.title in index.text
+        assert all(sentence in index.text for sentence in summary.sentences(claims, name))
+
+
+def test_code_is_folded_and_no_stderr_is_shown(built: Path, pages: dict[str, Page]) -> None:
+    folded = 0
+    for notebook in site.NOTEBOOKS:
+        page = pages[f"{notebook}.html"]
+        folded += len(page.all("pre"))
+        assert page.bare_code == 0, notebook
+        assert "stderr" not in (built / f"{notebook}.html").read_text(encoding="utf-8")
+    assert folded > 100
+
+
+def test_claims_can_be_filtered_by_paper_and_verdict(pages: dict[str, Page]) -> None:
+    rows = [a for a in pages["summary.html"].all("tr") if "data-verdicts" in a]
+    claims = summary.claims()
+    assert len(rows) == len(claims.drop_duplicates(["paper", "number"]))
+    assert {a["data-paper"] for a in rows} == set(summary.PAPERS)
+    held = sum("holds" in a["data-verdicts"].split("|") for a in rows)
+    known = claims[claims["verdict"] == "holds"].drop_duplicates(["paper", "number"])
+    assert held == len(known)
+
+
+def test_a_folder_that_is_no_site_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(ReidError, match="holds no site: name another folder"):
+        site.build(tmp_path)
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def cell(source: str) -> dict[str, object]:
+    return {"cell_type": "code", "source": source}
+
+
+def test_a_name_belongs_to_the_cell_that_reports_it() -> None:
+    cells = [
+        cell('data = load("overlap")'),
+        cell('report.figure(draw(), "overlap")\nreport.save(x, "sweep")'),
+        cell('%matplotlib inline\nreport.table(t, "table1", "A title")'),
+        cell('for key in keys:\n    report.figure(f(key), f"fig7_{key}")'),
+        {"cell_type": "markdown", "source": '"left"'},
+    ]
+    names = ["table1", "overlap", "fig7_crop", "sweep", "left", "fig8_crop"]
+    assert site.places(cells, names) == {1: ["overlap", "sweep"], 2: ["table1"], 3: ["fig7_crop"]}
+
+
+@pytest.mark.parametrize(
+    ("heading", "numbers"),
+    [
+        ("The network (Figs. 1 to 3)", ["1", "2", "3"]),
+        ("One step (Figs. 1, 3 and 4)", ["1", "3", "4"]),
+        ("Failures (Fig. 7)", ["7"]),
+        ("Claims", []),
+    ],
+)
+def test_a_heading_names_its_figures(heading: str, numbers: list[str]) -> None:
+    assert site._figure_numbers(heading) == numbers
+
+
+def test_links_between_notebooks_lead_to_pages() -> None:
+    text = site._markdown("[a](10_x.ipynb#b) [c](../reidlib/y.py) [d](https://doi.org/1)")
+    local = site._local(text, {"10_x.html"})
+    assert '<a href="10_x.html#b">a</a> c <a href="https://doi.org/1">d</a>' in local
+
+
+def test_an_equation_is_a_picture_with_its_source() -> None:
+    text = site._markdown("so $x^2$ and\n\n$$\\sum_i y_i$$\n")
+    assert text.count("data:image/svg+xml;base64,") == 2
+    assert 'alt="x^2"' in text
+    assert "<code>\\nothing{</code>" in site._markdown("$\\nothing{$")
+
+
+def measured(*rows: tuple[str, float, float, float]) -> pd.DataFrame:
+    lines = [
+        {"row": row, "metric": "mAP", "published": 80.0 if row == "a" else float("nan"),
+         "published_on": "market1501", "measured_on": "synthetic", "mean": mean, "low": mean - 1,
+         "high": mean + 1, "n": 3, "gain": 1.0, "gain_low": low, "gain_high": high,
+         "recipe": json.dumps({"backbone": "tiny", "size": [96, 32], "steps": 5})}
+        for row, mean, low, high in rows
+    ]  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def test_results_mark_best_gain_and_loss_and_fold_rows_not_run() -> None:
+    frame = measured(("a", 50, 0, 0), ("RMGL(Ours)", 60, 1, 2), ("c", 40, -3, -1))
+    printed = pd.DataFrame(
+        {"row": ["quoted", "a"], "dataset": "market1501", "metric": "mAP", "value": [90.0, 80.0]}
+    )
+    table = webtables.results("T", {DRAWN: frame}, printed)
+    by_name = {row.cells[0].text: row for row in table.rows}
+    assert list(by_name) == ["quoted", "a", "RMGL (the authors' own)", "c"]
+    assert [row.cls for row in table.rows] == ["quoted", "", "", ""]
+    assert table.quoted == 1
+    ours = {name: row.cells[1] for name, row in by_name.items()}
+    assert [c.mark for c in ours.values()] == ["", "", "gain", "loss"]
+    assert ["best" in c.cls for c in ours.values()] == [False, False, True, False]
+    assert [row.cells[3].text for row in table.rows] == ["90", "80", "", ""]
+    assert ours["quoted"].text == webtables.NOT_HERE
+    assert table.groups == [("", 1), (f"ours, {DRAWN}", 2), ("printed", 1)]
+    assert "tiny, 96x32, 5 steps" in table.note
+
+
+def test_a_plain_table_keeps_whole_numbers_whole() -> None:
+    frame = pd.DataFrame({"name": ["a", "b"], "count": [1.0, 2000.0], "share": [0.25, 12.0]})
+    rows = [[c.text for c in row.cells] for row in webtables.plain("T", frame, REAL).rows]
+    assert rows == [["a", "1", "0.25"], ["b", "2,000", "12.00"]]
+
+
+PROBE = """<!doctype html><meta charset="utf-8"><body>FRAMES<pre id="found"></pre><script>
+addEventListener("load", () => {
+  const found = {};
+  for (const frame of document.querySelectorAll("iframe")) {
+    const page = frame.contentDocument, one = { wide: page.documentElement.scrollWidth };
+    const table = [...page.querySelectorAll("table")].find((t) => t.querySelector(".groups")
+      && t.querySelector(".groups").textContent.includes("ours") && !t.closest("details"));
+    if (table) {
+      const row = [...table.tBodies[0].rows].find((r) => r.className !== "quoted"
+        && r.cells[1].textContent.trim() !== "–");
+      one.right = row.cells[1].getBoundingClientRect().right;
+      one.text = row.cells[1].textContent.trim();
+      const head = table.tHead.rows[1].cells[1], column = () => [...table.tBodies[0].rows]
+        .map((r) => parseFloat(r.cells[1].dataset.sort)).filter((x) => !Number.isNaN(x));
+      head.querySelector("button").click();
+      one.sorted = column();
+    }
+    const form = page.querySelector("form.filters");
+    if (form) {
+      form.elements.verdict.value = "holds";
+      form.elements.verdict.dispatchEvent(new Event("input", { bubbles: true }));
+      const rows = [...page.getElementById(form.dataset.table).tBodies[0].rows];
+      const left = rows.filter((r) => getComputedStyle(r).display !== "none");
+      one.left = left.length;
+      one.all = rows.length;
+      one.right_ones = left.every((r) => r.dataset.verdicts.split("|").includes("holds"));
+    }
+    found[frame.src.split("/").pop()] = one;
+  }
+  document.getElementById("found").textContent = JSON.stringify(found);
+});
+</script>"""
+
+
+def test_a_browser_shows_all_pages_on_a_phone(built: Path, pages: dict[str, Page]) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium here (Debian: apt-get install chromium)")
+    frames = "".join(f'<iframe src="{name}" width="390" height="900"></iframe>' for name in pages)
+    (built / "probe.htm").write_text(PROBE.replace("FRAMES", frames), encoding="utf-8")
+    handler = functools.partial(Quiet, directory=str(built))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        command = [browser, "--headless", "--no-sandbox", "--disable-gpu",
+                   "--enable-logging=stderr", "--dump-dom",
+                   f"http://127.0.0.1:{server.server_port}/probe.htm"]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
+    finally:
+        server.shutdown()
+        (built / "probe.htm").unlink()
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    assert console == []
+    text = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.S)
+    assert text, done.stdout[-500:]
+    found = json.loads(text[1].replace("&amp;", "&"))
+    assert set(found) == set(pages)
+    for name, one in found.items():
+        assert one["wide"] <= 390, f"{name} is {one['wide']} pixels wide"
+    for paper in summary.PAPERS.values():
+        one = found[f"{paper.notebook}.html"]
+        assert one["right"] <= 390, f"{paper.label}: our value ends at pixel {one['right']}"
+        assert re.match(r"\d+\.\d", one["text"])
+        assert one["sorted"] == sorted(one["sorted"], reverse=True)
+        assert 0 < one["left"] < one["all"]
+        assert one["right_ones"]
+    assert found["summary.html"]["left"] < found["summary.html"]["all"]
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass

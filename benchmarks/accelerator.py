@@ -123,7 +123,7 @@ def speeds(recipe: Recipe, steps: int, number: int, modes: list[str]) -> None:
 
 def market(backbone: str, size: tuple[int, int]) -> None:
     """60 epochs of Market-1501 with the baseline, and its evaluation."""
-    recipe = baseline.SCRATCH.but(backbone=backbone, size=size, epochs=60.0)
+    recipe = baseline.RECIPE.but(weights=None, backbone=backbone, size=size, epochs=60.0)
     with tempfile.TemporaryDirectory() as store:
         began = time.perf_counter()
 
@@ -155,7 +155,7 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="small, short and few")
     given = parser.parse_args()
-    recipe = baseline.SCRATCH.but(dataset="synthetic", erasing=0.5)
+    recipe = baseline.RECIPE.but(weights=None, dataset="synthetic", erasing=0.5)
     if not (cuda or given.quick):
         parser.exit(0, "no GPU is here to be measured (--quick tries the script itself)\n")
     if given.quick:

@@ -97,7 +97,9 @@ def theirs(paths: list[str], number: int, workers: int) -> float:
 
 def share_of_step(dataset: Any, steps: int = 20) -> float:
     """Share of data in a training step of ``tiny`` at 96x48, all four augmentations on."""
-    recipe = baseline.SCRATCH.but(backbone="tiny", size=(96, 48), erasing=0.5, shifting=1.0)
+    recipe = baseline.RECIPE.but(
+        weights=None, backbone="tiny", size=(96, 48), erasing=0.5, shifting=1.0
+    )
     bank = ImageBank.from_split(dataset.train, recipe.size)
     batches = build_batches(recipe, bank)
     model = build_model(recipe, dataset.num_ids).to(memory_format=torch.channels_last).train()

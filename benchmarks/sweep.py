@@ -29,7 +29,7 @@ from reidlib.train.recipe import Recipe
 from reidlib.train.store import Run
 from reidlib.train.sweep import fit_all, processes
 
-SMALL = baseline.SCRATCH.but(dataset="synthetic", backbone="tiny", size=(96, 48))
+SMALL = baseline.RECIPE.but(weights=None, dataset="synthetic", backbone="tiny", size=(96, 48))
 
 
 def variants(number: int, steps: int) -> list[Recipe]:

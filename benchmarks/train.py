@@ -126,7 +126,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.market:
         os.environ["REIDLIB_DATA"] = given.market
-    recipe = baseline.SCRATCH.but(
+    recipe = baseline.RECIPE.but(
+        weights=None,
         dataset="market1501" if given.market else "synthetic",
         backbone=given.backbone,
         size=tuple(given.size),

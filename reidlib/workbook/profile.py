@@ -44,6 +44,7 @@ class Profile:
     steps: int | None = None  # fixes the number of steps; the schedule keeps its shape
     ids_per_batch: int | None = None  # None: the recipe's own
     images_per_id: int | None = None  # None: the recipe's own
+    precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: bf16 on CUDA alone
     rows: Literal["all", "headline"] = "all"  # of each table, what a notebook calls its headline
     points: int | None = None  # at most so many values of a sweep; None: all
     # what stands here for the other datasets that papers print on: their name -> dataset and, if
@@ -60,6 +61,8 @@ class Profile:
             "weights": self.weights,
             "seed": self.seeds[0] if seed is None else seed,
         }
+        if self.precision != "auto":
+            scaled["precision"] = self.precision
         for key in ("backbone", "size", "steps", "ids_per_batch", "images_per_id"):
             if getattr(self, key) is not None:
                 scaled[key] = getattr(self, key)

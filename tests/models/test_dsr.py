@@ -93,7 +93,7 @@ def test_sparse_coding_finds_the_minimum():
 
 
 def test_it_is_the_baseline_trained_once():
-    rows = stnreid.rows(None)
+    rows = stnreid.rows()
     dsr = rows["DSR(Our)"]
     assert dsr.start == (rows["Baseline"],)
     assert dsr.steps == 0

@@ -57,8 +57,7 @@ def test_reduced_vectors_are_behind_a_relu(batch):
 def test_what_is_compared_shares_a_run():
     recipe = pcb.RECIPE.but(dataset="synthetic")
     assert recipe.but(match="h").training() == recipe
-    assert pcb.rows("imagenet")["PCB"] is pcb.RECIPE
-    assert pcb.rows(None)["PCB"].weights is None
+    assert pcb.rows()["PCB"] is pcb.RECIPE
 
 
 def test_more_stripes_than_rows():

@@ -217,9 +217,8 @@ def test_cosine_schedule_falls_from_lr_to_zero():
     assert lr_at(recipe, 999, 1000) < 1e-4
 
 
-def test_baseline_recipe_follows_the_weights():
-    assert baseline.rows(None)["Baseline"].weights is None
-    assert baseline.rows("imagenet")["Baseline"] is baseline.RECIPE
+def test_the_baselines_row_is_its_recipe():
+    assert baseline.rows()["Baseline"] is baseline.RECIPE
 
 
 def test_a_default_that_is_said_is_the_same_recipe():

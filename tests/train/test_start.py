@@ -12,6 +12,7 @@ from reidlib import models
 from reidlib.errors import ReidError
 from reidlib.models.backbone import build_backbone
 from reidlib.models.mgn import MGN
+from reidlib.papers.comparators import baseline
 from reidlib.papers.rmgl.model import RMGL
 from reidlib.papers.scr.model import SCR
 from reidlib.papers.stnreid import recipe as stnreid
@@ -234,22 +235,25 @@ def test_start_weights_by_name(store, tmp_path, monkeypatch):
 def test_a_profile_scales_the_start_too():
     own = Profile(name="x", title="x", dataset="synthetic", seeds=(3,), backbone="tiny",
                   size=(64, 32), steps=7, data_options=TINY)  # fmt: skip
-    rows = stnreid.rows(None)
-    made = own.apply(rows["STNReID(MM)"])
+    town = baseline.RECIPE.but(dataset="synthetic", data_options={"domain": "b"})
+    first, base = stnreid.EP["Ep1"], stnreid.BASELINE.but(start=town)
+    merged = stnreid.EP5.but(steps=0, start=(base, first))
+    made = own.apply(merged)
     assert made.steps == 0, "there is nothing to train"
-    base, stage1 = made.start
-    assert made.start == (own.apply(rows["Baseline"]), own.apply(rows["Ep1 STNReID"]))
+    _, stage1 = made.start
+    assert made.start == (own.apply(base), own.apply(first))
+    base_made = made.start[0]
     assert (stage1.steps, stage1.size, stage1.seed, stage1.dataset) == (7, (64, 32), 3, "synthetic")
     assert dict(stage1.data_options) == TINY
-    assert own.apply(rows["STNReID(PM)"], 5).start[1].seed == 5
-    (elsewhere,) = base.start
+    assert own.apply(merged, 5).start[1].seed == 5
+    (elsewhere,) = base_made.start
     assert dict(elsewhere.data_options) == {**TINY, "domain": "b"}, "its own town, at our scale"
-    there = own.apply(rows["STNReID(PM)"], dataset="market1501", data_options={}, size=(96, 48))
+    there = own.apply(merged, dataset="market1501", data_options={}, size=(96, 48))
     assert (there.start[1].dataset, there.start[1].size) == ("market1501", (96, 48))
     real = dataclasses.replace(own, dataset="market1501", data_options={})
-    (elsewhere,) = real.apply(rows["Baseline"]).start
+    (elsewhere,) = real.apply(base).start
     assert (elsewhere.dataset, dict(elsewhere.data_options)) == ("synthetic", {"domain": "b"})
-    assert real.apply(rows["STNReID(PM)"]).start[1].dataset == "market1501"
+    assert real.apply(merged).start[1].dataset == "market1501"
 
 
 def test_departures_name_another_start():

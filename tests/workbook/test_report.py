@@ -63,8 +63,8 @@ def test_tables_are_csv_and_their_title_says_embedded(report):
 
 def test_seeds_stand_beside_the_published_value(report):
     rows = {
-        "f_g w/o f_s (Baseline)": baseline.SCRATCH,
-        "not printed": baseline.SCRATCH.but(lr=1e-4),
+        "f_g w/o f_s (Baseline)": baseline.RECIPE,
+        "not printed": baseline.RECIPE.but(weights=None, lr=1e-4),
     }
     printed = {"published": "vcn_table3", "on": "market1501"}
     with pytest.raises(ReidError, match='vcn_table3 prints no row "not printed" on market1501'):
@@ -77,7 +77,7 @@ def test_seeds_stand_beside_the_published_value(report):
     assert tidy.published[2:].isna().all()
     assert (tidy.n == 2).all()
     first = tidy.iloc[0]
-    runs = [report.fit(baseline.SCRATCH, seed) for seed in (0, 1)]
+    runs = [report.fit(baseline.RECIPE, seed) for seed in (0, 1)]
     values = [100 * run.metrics.rank(1) for run in runs]
     assert first["mean"] == pytest.approx(np.mean(values))
     assert first["sd"] == pytest.approx(np.std(values, ddof=1))
@@ -95,11 +95,11 @@ def test_seeds_stand_beside_the_published_value(report):
 def test_an_unknown_metric_is_said_before_anything_is_trained(report, monkeypatch):
     monkeypatch.setattr(report_module, "fit", lambda *_: pytest.fail("trained"))
     with pytest.raises(ReidError, match='unknown metric "map", did you mean "mAP"'):
-        report.measure({"baseline": baseline.SCRATCH}, metrics=["map"])
+        report.measure({"baseline": baseline.RECIPE}, metrics=["map"])
 
 
 def test_the_protocol_says_what_else_was_asked_for(report):
-    rows = {"baseline": baseline.SCRATCH}
+    rows = {"baseline": baseline.RECIPE}
     tidy = report.measure(rows, evaluate={"protocol": "partial", "flip": True})
     assert set(tidy.protocol) == {"partial, flip True"}
 
@@ -149,7 +149,7 @@ def test_rows_that_differ_in_their_test_alone_are_trained_once(report, monkeypat
 
 
 def test_results_are_saved_tidy_and_shown_wide(report):
-    rows = {"a": baseline.SCRATCH, "b": baseline.SCRATCH.but(lr=1e-4)}
+    rows = {"a": baseline.RECIPE, "b": baseline.RECIPE.but(weights=None, lr=1e-4)}
     html = report.table("rows", rows, title="Two rows").to_html()
     assert "Two rows, in percent; * a gain" in html
     assert "ours (the paper" in html
@@ -166,7 +166,7 @@ def test_a_title_says_what_it_was_measured_on(report):
 
 
 def test_a_headline_profile_trains_named_rows_alone(report):
-    rows = {"a": baseline.SCRATCH, "b": baseline.SCRATCH.but(lr=1e-4)}
+    rows = {"a": baseline.RECIPE, "b": baseline.RECIPE.but(weights=None, lr=1e-4)}
     assert report.rows(rows, ["b"]) == rows
     object.__setattr__(report.profile, "rows", "headline")
     assert report.rows(rows, ["b"]) == {"b": rows["b"]}
@@ -182,7 +182,7 @@ def test_another_town_stands_for_another_dataset(report):
     assert other.name == "synthetic-b"
     assert len(other.query) == len(report.dataset().query)
     printed = {"published": "rmgl_table3", "on": "msmt17", "ours": ["there"]}
-    tidy = report.measure({"there": baseline.SCRATCH}, **printed)
+    tidy = report.measure({"there": baseline.RECIPE}, **printed)
     assert set(tidy.published_on) == {"msmt17"}
     assert set(tidy.measured_on) == {"synthetic-b"}
     assert set(tidy.data) == {other.fingerprint}
@@ -231,7 +231,7 @@ def test_what_is_neither_printed_nor_measured_shows_nothing(report, monkeypatch)
 
 
 def test_gains_are_over_the_row_that_is_named(report):
-    recipe = baseline.SCRATCH
+    recipe = baseline.RECIPE
     rows = {
         "a": recipe,
         "b": recipe.but(lr=1e-4),
@@ -253,7 +253,7 @@ def test_gains_are_over_the_row_that_is_named(report):
 
 
 def test_trained_elsewhere_and_tested_at_home(report):
-    rows = {"RMGL(Ours)†": baseline.SCRATCH}
+    rows = {"RMGL(Ours)†": baseline.RECIPE}
     tidy = report.measure(rows, published="rmgl_table4", on="dukemtmcreid->market1501")
     assert set(tidy.measured_on) == {"synthetic"}
     assert '"domain": "b"' in tidy.recipe[0]
@@ -264,7 +264,7 @@ def test_trained_elsewhere_and_tested_at_home(report):
 
 def test_a_sweep_over_recipes_has_its_values_as_x(report):
     rates = [1e-3, 1e-4]
-    lines = {"baseline": lambda lr: baseline.SCRATCH.but(lr=lr)}
+    lines = {"baseline": lambda lr: baseline.RECIPE.but(weights=None, lr=lr)}
     figure = report.sweep("rates", lines, "rate", rates, keep=1e-3, logx=True)
     assert len(figure.axes) == 2
     tidy = pd.read_csv(report.tables / "00_quickstart_rates.csv")
@@ -280,7 +280,7 @@ def test_a_sweep_over_what_is_tested_on_trains_once(report):
     object.__setattr__(report.profile, "points", None)
     report.sweep(
         "errors",
-        {"baseline": baseline.SCRATCH},
+        {"baseline": baseline.RECIPE},
         "error",
         [0.0, 0.1],
         keep=0.1,

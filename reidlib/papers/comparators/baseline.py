@@ -26,17 +26,7 @@ RECIPE = Recipe(
     schedule="step",
 )
 
-# Without ImageNet weights the published rate is too low and erasing comes too early. Market-1501,
-# `tiny`, 96x48, 2,400 steps of 64: 4 minutes on two cores.
-SCRATCH = RECIPE.but(
-    weights=None,
-    lr=1.5e-3,  # four times the published rate
-    schedule="cosine",  # no plateau to wait for in a short run
-    warmup=6,
-    erasing=0.0,  # underfits short runs
-)
 
-
-def rows(weights: str | None) -> dict[str, Recipe]:
-    """The one row, for a start: ``SCRATCH`` from random weights, else ``RECIPE``."""
-    return {"Baseline": SCRATCH if weights is None else RECIPE}
+def rows() -> dict[str, Recipe]:
+    """The one row."""
+    return {"Baseline": RECIPE}

@@ -27,18 +27,7 @@ RECIPE = Recipe(
     gamma=0.1,
 )
 
-# From random weights and in short runs: `tiny`, 96x48, 200 steps of 32 on drawn people, 64 people
-# at test with their mirror images, one seed: rank-1 / mAP 56.8 / 45.6.
-SCRATCH = RECIPE.but(
-    weights=None,
-    optimizer="adam",
-    lr=1e-3,
-    head_lr=1.0,
-    schedule="cosine",
-    warmup=3,
-)
 
-
-def rows(weights: str | None) -> dict[str, Recipe]:
-    """The one row, for a start: ``SCRATCH`` from random weights, else ``RECIPE``."""
-    return {"PCB": SCRATCH if weights is None else RECIPE}
+def rows() -> dict[str, Recipe]:
+    """The one row."""
+    return {"PCB": RECIPE}

@@ -38,9 +38,9 @@ STRIPES = {"2-stripe": (2,), "3-stripe": (3,), "2+3-stripe": (2, 3)}
 PLAIN = RECIPE.but(rp=False, abp=False, shifting=0.0)  # the baselines of Tables V and VI
 
 
-def rows(weights: str | None) -> dict[str, Recipe]:
+def rows() -> dict[str, Recipe]:
     """The rows of Table V, by their printed names, and two that it leaves out: 3-stripe with
-    RP+RSA. One schedule suits every start."""
+    RP+RSA."""
     parts: dict[str, dict[str, Any]] = {
         " (BL)": {},
         "+RP": {"rp": True},

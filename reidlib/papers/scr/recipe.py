@@ -26,22 +26,11 @@ RECIPE = Recipe(
     gamma=0.1,
 )
 
-# From random weights and in short runs a higher rate than the printed one. `tiny`, 96x48, 150
-# steps of 32 on drawn people, 128 at test with their mirror images, one seed, mAP of p1 / all
-# branches: 33.1 / 41.1 with lr 1e-3, 56.4 / 57.4 with 3e-3, 53.2 / 52.7 with head_lr 0.15 too.
-SCRATCH = RECIPE.but(
-    weights=None,
-    lr=3e-3,
-    schedule="cosine",  # no plateau to wait for in a short run
-    warmup=25,
-    erasing=0.0,  # as for the baseline, whose short runs it makes underfit; not measured here
-)
 
-
-def rows(weights: str | None) -> dict[str, Recipe]:
+def rows() -> dict[str, Recipe]:
     """The rows of Tables 1 to 4, by their printed names, and residual attention, which the paper
-    only pictures; for a profile's weights: ``SCRATCH`` from random weights, else ``RECIPE``."""
-    full = SCRATCH if weights is None else RECIPE
+    only pictures."""
+    full = RECIPE
     branches = ("p1", "p2(s2c2)", "p3(s3c3)", "p1+p2(s2c2)", "p1+p2(s2c2)+p3(s3c3)")
     kinds = (
         "Spatial p1+p2(s2)+p3(s3)",

@@ -27,27 +27,11 @@ RECIPE = Recipe(
     gamma=0.1,
 )
 
-# Without ImageNet weights and in short runs the printed schedule has lost nine tenths of its rate
-# before anything is learned: as for the baseline (``comparators.baseline.SCRATCH``). The spatial
-# feature has 6,144 values with `tiny`: a classifier that learns it at the full rate moves each
-# logit so far in a step that the backbone learns nothing. 450 steps of 32 on drawn people, one
-# seed, mAP of baseline / full: 74.4 / 32.3 (three seeds) with lr 1.5e-3 and head_lr 1, 78.8 / 79.0
-# with 0.15, 77.5 / 82.4 with 3e-3 and 0.05.
-SCRATCH = RECIPE.but(
-    weights=None,
-    lr=3e-3,
-    head_lr=0.05,  # the classifiers'
-    schedule="cosine",  # no plateau to wait for in a short run
-    warmup=15,
-    erasing=0.0,  # underfits short runs
-)
 
-
-def rows(weights: str | None) -> dict[str, Recipe]:
-    """The rows of Table 3, by their printed names, for a profile's weights: ``SCRATCH`` from random
-    weights, else ``RECIPE``. All are compared by the fused feature, except where one branch is
-    alone."""
-    full = SCRATCH if weights is None else RECIPE
+def rows() -> dict[str, Recipe]:
+    """The rows of Table 3, by their printed names. All are compared by the fused feature, except
+    where one branch is alone."""
+    full = RECIPE
     return {
         "f_g w/o f_s (Baseline)": full.but(use_spatial=False),
         "f_s w/o f_g": full.but(use_global=False),

@@ -289,9 +289,8 @@ def test_the_papers_settings():
     assert (options["cycle"], options["triplet"], options["beta"]) == (10, 1, 0.5)
 
 
-@pytest.mark.parametrize("weights", [None, "imagenet"])
-def test_the_rows_of_table_1a(weights):
-    rows = ppcl.rows(weights)
+def test_the_rows_of_table_1a():
+    rows = ppcl.rows()
     printed = published.table("ppcl_table1a")["row"].unique()
     assert [*printed, "PPCL+"] == list(rows)
     for name in ("Pad", "Resize"):
@@ -303,10 +302,10 @@ def test_the_rows_of_table_1a(weights):
     (first,) = rows["PPCL"].start
     shared = "smooth"
     assert first.options.get(shared) == rows["PPCL"].options.get(shared), "what it is trained with"
-    assert (rows["PPCL"] == ppcl.RECIPE) == (weights is not None)
+    assert rows["PPCL"] == ppcl.RECIPE
     assert rows["PPCL+"].erasing == 0.5
     assert rows["PPCL+"].options["neck"]
-    assert rows["PPCL+"].warmup == (10 if weights else rows["PPCL"].warmup)
+    assert (rows["PPCL+"].warmup, rows["PPCL"].warmup) == (10, 0)
 
 
 def test_a_rectifier_must_have_been_trained():

@@ -75,7 +75,7 @@ def test_overlap_by_row(dataset, model):
 
 def test_lineage_shows_every_run_that_weights_come_from():
     own = Profile(name="x", title="x", dataset="synthetic", seeds=(0,), backbone="tiny", size=SIZE)
-    rows = stnreid.rows(None)
+    rows = stnreid.rows()
     merged, base = own.apply(rows["STNReID(MM)"]), own.apply(rows["Baseline"])
     figure = figures.lineage({"MM": merged}, {"Baseline": base})
     texts = [text.get_text() for text in figure.axes[0].texts]

@@ -175,11 +175,8 @@ def test_before_norm_compares_what_the_kernels_give(batch):
     assert torch.equal(*losses), "what is trained is the same"
 
 
-def test_a_short_run_from_random_weights_has_a_schedule_of_its_own():
-    assert list(vcn.rows("imagenet").values())[-1] == vcn.RECIPE
-    *_, short = vcn.rows(None).values()
-    assert short.weights is None
-    assert short.options == vcn.RECIPE.options, "the model is the paper's"
+def test_the_last_row_is_the_papers_full_model():
+    assert list(vcn.rows().values())[-1] == vcn.RECIPE
 
 
 def test_added_parameters_and_computation_of_the_original_form():

@@ -51,10 +51,11 @@ def differences(
     dataset: str,
     rows: Mapping[str, Recipe],
     evaluate: Mapping[str, Any] | None = None,
+    controls: Mapping[str, str] | None = None,
 ) -> list[Claim]:
     """Every difference "A minus B (metric)" that a text prints on ``dataset``, if A and B are rows.
 
-    name: a published table. The sentence is the paper's own.
+    name: a published table. The sentence is the paper's own. controls: as in ``between``.
     """
     found = []
     printed = published.table(name, dataset)
@@ -62,8 +63,13 @@ def differences(
         match = _DIFFERENCE.fullmatch(text)
         if match and match[1] in rows and match[2] in rows:
             gain = report.gain(rows[match[2]], rows[match[1]], match[3], evaluate=evaluate)
+            other = (controls or {}).get(match[1], "")
+            control = None
+            if other in rows:
+                over = report.gain(rows[other], rows[match[1]], match[3], evaluate=evaluate)
+                control = (other, over)
             claim = f"{match[1]} over {match[2]}"
-            found.append(gained(claim, f'"{quote}"', gain, float(value)))
+            found.append(gained(claim, f'"{quote}"', gain, float(value), control=control))
     return found
 
 

@@ -55,8 +55,29 @@ def rows() -> dict[str, Recipe]:
         for part, options in parts.items()
         for n, stripes in STRIPES.items()
     }
+    # as many heads and losses as RP has, nothing cut before the end: what doubling them alone does
+    named["2-stripe+two equal paths"] = named["2-stripe+RP"].but(split="conv5")
     three = {"RMGL (1+2+3)": (1, 2, 3), "RMGL (2+3+4)": (2, 3, 4)}
     return named | {name: RECIPE.but(stripes=stripes) for name, stripes in three.items()}
+
+
+def baselines() -> dict[str, str]:
+    """Of each row of Table V the baseline of as many stripes, which its gain is over."""
+    return {row: f"{row.split('-stripe')[0]}-stripe (BL)" for row in rows() if "-stripe" in row}
+
+
+def cuts(branches: str = "2-stripe") -> dict[str, Recipe]:
+    """One training, tested with every way to cut and pool its stripes."""
+    plain = PLAIN.but(stripes=STRIPES[branches])
+    balanced = plain.but(abp=True)
+    return {
+        "equal stripes, maxima (as trained)": plain,
+        "equal stripes, means": plain.but(equal_pooling="avg"),
+        "balanced (nearest border), means": balanced,
+        "balanced (nearest border), maxima": balanced.but(abp_pooling="max"),
+        "balanced (rounded down), means": balanced.but(abp_rounding="floor"),
+        "balanced (rounded up), means": balanced.but(abp_rounding="ceil"),
+    }
 
 
 def augmentations(branches: str) -> dict[str, Recipe]:

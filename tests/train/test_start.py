@@ -271,5 +271,5 @@ def test_a_profile_names_weights_or_a_file():
 def test_every_profile_can_read_the_rows():
     for name in profile.names():
         scaled = profile.load(name)
-        for recipe in stnreid.rows(scaled.weights).values():
+        for recipe in stnreid.rows().values():
             assert scaled.apply(recipe).dataset == scaled.dataset

@@ -18,6 +18,8 @@ help: ## what can be made
 
 workbook: $(READY) ## run all notebooks on embedded people: reports/demo/*.html
 	$(PY) -m reidlib run --profile demo
+	@echo "What came again: reports/demo/90_summary.html. Start with reports/demo/00_quickstart.html."
+	@echo "The committed study as pages with tables that sort and filter: make site, then build/site/index.html"
 
 smoke: $(READY) ## run all notebooks in a few minutes; their numbers mean nothing
 	$(PY) -m reidlib run --profile smoke

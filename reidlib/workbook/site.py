@@ -233,7 +233,8 @@ def _said(cell: Mapping[str, Any], name: str) -> str:
     cell's variable ``title``; "" if there is none."""
     for node in ast.walk(_tree(cell)):
         if isinstance(node, ast.Call) and any(_gives(a, name) for a in node.args):
-            for argument in node.args:
+            titles = [keyword.value for keyword in node.keywords if keyword.arg == "title"]
+            for argument in [*titles, *node.args]:
                 if isinstance(argument, ast.Constant) and " " in str(argument.value):
                     return str(argument.value)
         titled = isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "title"

@@ -181,6 +181,18 @@ def test_a_name_belongs_to_the_cell_that_reports_it() -> None:
 
 
 @pytest.mark.parametrize(
+    "source",
+    [
+        'report.table(frame, "table5", "Table V: parts")',
+        'report.table("table5", rows, on="x y", title="Table V: parts")',
+        'title = "Table V: parts"\nreport.results(frame, "table5", title)',
+    ],
+)
+def test_a_table_has_the_title_that_its_cell_gives(source: str) -> None:
+    assert site._said(cell(source), "table5") == "Table V: parts"
+
+
+@pytest.mark.parametrize(
     ("heading", "numbers"),
     [
         ("The network (Figs. 1 to 3)", ["1", "2", "3"]),

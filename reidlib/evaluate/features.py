@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from reidlib.errors import ReidError, nearest
@@ -238,7 +237,7 @@ def _arrays(path: Path) -> tuple[dict[str, Features], pd.DataFrame | None]:
         return _parquet(path)
     except ReidError:
         raise
-    except (ValueError, OSError, EOFError, KeyError, SafetensorError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
         what = " ".join(str(error).split())
         raise ReidError(
             f"{path} is no readable {path.suffix} of plain numbers ({what}): write it again; "
@@ -287,9 +286,14 @@ def _bounded(path: Path) -> None:
 
 
 def _tensors(path: Path) -> dict[str, Features]:
-    with safe_open(path, "pt") as file:
-        names = file.keys()
-        return {name: _described(path, name, file.get_slice(name)) for name in names}
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            names = file.keys()
+            return {name: _described(path, name, file.get_slice(name)) for name in names}
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
 
 
 def _parquet(path: Path) -> tuple[dict[str, Features], pd.DataFrame | None]:

@@ -88,6 +88,15 @@ def _evaluate(given: argparse.Namespace) -> int:
     return 0
 
 
+def _new(given: argparse.Namespace) -> int:
+    from reidlib.workbook.new import new
+
+    folder, notebook = new(given.name, given.notebook)
+    print(f"{folder}\n{notebook}")
+    print(f"\npython -m reidlib run --profile smoke --only {notebook.stem}   # runs it")
+    return 0
+
+
 def _data_list(given: argparse.Namespace) -> int:
     from reidlib.data.sets import check
 
@@ -214,6 +223,11 @@ def _parser() -> argparse.ArgumentParser:
     train.set_defaults(command=_train)
 
     _evaluate_options(verbs.add_parser("evaluate", help="score your features, or a network"))
+
+    made = verbs.add_parser("new", help="a paper of your own: a folder and a notebook that run")
+    made.add_argument("name", help="short, such as rmgl")
+    made.add_argument("--notebook", help="its name (default: the next free number and the name)")
+    made.set_defaults(command=_new)
 
     data = verbs.add_parser("data", help="look at datasets").add_subparsers(
         required=True, metavar="list|check"

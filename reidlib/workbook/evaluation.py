@@ -1,4 +1,7 @@
-"""``python -m reidlib evaluate``: what features from anywhere, or a network, are worth."""
+"""``python -m reidlib evaluate``: what features from anywhere, or a network, are worth.
+
+Features need torch, NumPy and pandas alone; what only images need is imported with them.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,12 @@ import pandas as pd
 import torch.nn.functional as F
 
 from reidlib import rerank as reranking
-from reidlib.data import Dataset, load
 from reidlib.errors import ReidError
 from reidlib.evaluate.blocks import Distance, score_features
 from reidlib.evaluate.compare import compare, interval
 from reidlib.evaluate.features import Features, FeatureSet, in_memory, read
 from reidlib.evaluate.metrics import Metrics, hardest_queries, score
-from reidlib.evaluate.retrieval import evaluate
-from reidlib.evaluate.video import plan
-from reidlib.models.wrap import load_network
 from reidlib.system.files import atomic_write
-from reidlib.train import store
 
 SHOWN = ("mAP", "rank1", "rank5", "rank10", "mINP")
 HARDEST = 10
@@ -84,6 +82,8 @@ def of_features(
 
 
 def _tracklets(found: FeatureSet) -> FeatureSet:
+    from reidlib.evaluate.video import plan
+
     sides: list[Features] = []
     tables = []
     for part, table in found.sides:
@@ -115,7 +115,13 @@ def of_model(
 
     network: size, mean and std of such a file.
     """
-    dataset = _dataset(data, root)
+    from reidlib.data import load
+    from reidlib.evaluate.retrieval import evaluate
+    from reidlib.models.wrap import load_network
+    from reidlib.train import store
+
+    own = data.lower().endswith(".csv")
+    dataset = load("folder", root, csv=data) if own else load(data, root)
     if Path(name).is_file():
         model: Any = load_network(name, **network)
     else:
@@ -126,12 +132,6 @@ def of_model(
     kept = np.flatnonzero(dataset.query["pid"] != -1)
     rows = kept if len(kept) == metrics.num_queries else np.arange(metrics.num_queries)
     return Evaluation(what, metrics, rows)
-
-
-def _dataset(data: str, root: str | None) -> Dataset:
-    if data.lower().endswith(".csv"):
-        return load("folder", root, csv=data)
-    return load(data, root)
 
 
 def summary(found: Evaluation) -> pd.DataFrame:

@@ -30,6 +30,7 @@ from reidlib.train.checkpoint import load_checkpoint, save_checkpoint, save_weig
 from reidlib.train.recipe import Recipe, lr_at
 from reidlib.train.speed import speed_report
 from reidlib.train.store import Run, prepare
+from reidlib.train.verify import checksums
 
 
 def fit(
@@ -246,6 +247,7 @@ def _train(
         **how,
         "resumed_at": first,  # how the steps before were computed is not known
         **provenance(device),
+        "sha256": checksums(run.path),
     }
     # Last of all: a run with this file is complete.
     atomic_write(run.path / "run.json", json.dumps(info, indent=1))

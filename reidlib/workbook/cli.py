@@ -81,9 +81,10 @@ def _evaluate(given: argparse.Namespace) -> int:
         others = [evaluation.of_model(x, given.data, given.root, **options) for x in given.compare]
     else:
         raise ReidError("name a file or folder of features, or --model and --data")
+    if given.out:  # before a reader such as `head` closes the pipe
+        evaluation.save(given.out, found, others)
     print(evaluation.text(found, others))
     if given.out:
-        evaluation.save(given.out, found, others)
         print(f"\nwritten to {given.out}")
     return 0
 
@@ -143,6 +144,16 @@ def _runs_export(given: argparse.Namespace) -> int:
 
     print(runs.export_start(runs.find(given.run), given.file))
     return 0
+
+
+def _runs_verify(given: argparse.Namespace) -> int:
+    from reidlib.train.verify import verify
+
+    table = verify()
+    for run, state, problem in table.itertuples(index=False):
+        print(f"{state:<13} {run}{'  ' + problem if problem else ''}")
+    print(f"{len(table)} runs, {(table['state'] == 'damaged').sum()} damaged")
+    return 1 if (table["state"] == "damaged").any() else 0
 
 
 def _runs_remove(given: argparse.Namespace) -> int:
@@ -260,6 +271,8 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("run", help="the beginning of its fingerprint")
     export.add_argument("file", help="such as reidlib/models/starts/tiny.safetensors")
     export.set_defaults(command=_runs_export)
+    verify = runs.add_parser("verify", help="is every file still what was written?")
+    verify.set_defaults(command=_runs_verify)
     remove = runs.add_parser("remove", help="delete some")
     remove.add_argument("run", nargs="+", help="the beginning of a fingerprint")
     remove.set_defaults(command=_runs_remove)

@@ -10,6 +10,7 @@ Licence and ethics are yours: make sure that the people in the images know what 
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Literal
@@ -103,7 +104,7 @@ def _image(folder: Path, text: str, file: Path, row: int) -> str:
     """The path of one row's image, checked to be a file below ``folder``."""
     path = folder / text
     try:
-        there = path.is_file() and path.is_relative_to(folder)
+        there = path.is_file() and Path(os.path.normpath(path)).is_relative_to(folder)
     except (OSError, ValueError):  # a name too long, or with a zero byte
         there = False
     if not there:

@@ -182,13 +182,16 @@ def _report_folder(notebook: str, profile: str, overrides: Mapping[str, Any]) ->
     from reidlib.data import data_options, load
     from reidlib.data.sets.check import missing
     from reidlib.models.backbone import check_backbone
+    from reidlib.models.weights import NAMED, start_file
 
     wanted = profiles.load(profile, notebook, overrides)
     if wanted.backbone is not None:
         check_backbone(wanted.backbone)
-    if wanted.weights not in (None, "imagenet") and not Path(wanted.weights).is_file():
+    if wanted.weights == "start":
+        start_file(wanted.backbone or "resnet50")  # refuses a backbone that has none
+    elif wanted.weights not in (None, *NAMED) and not Path(wanted.weights).is_file():
         raise ReidError(
-            f'weights file {wanted.weights} is not there: give another, "imagenet" or null'
+            f'weights file {wanted.weights} is not there: give another, "imagenet", "start" or null'
         )
     if reason := missing(wanted.dataset):
         raise ReidError(f"profile {wanted.name} trains on {wanted.dataset}, and {reason}")

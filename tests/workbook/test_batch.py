@@ -247,6 +247,7 @@ def test_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     [
         ({"backbone": "tinny"}, 'unknown backbone "tinny", did you mean "tiny"'),
         ({"weights": "none.pth"}, r"weights file .*none\.pth is not there"),
+        ({"weights": "start", "backbone": "resnet18"}, 'none for the backbone "resnet18"'),
     ],
 )
 def test_backbone_and_weights_are_checked_before_anything_runs(checkout, overrides, message):

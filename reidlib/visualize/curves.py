@@ -130,6 +130,8 @@ def sweep(
     logx: bool = False,
     marks: Mapping[str, Any] | None = None,
     gains: str = "",
+    points: Mapping[str, pd.DataFrame] | None = None,
+    note: str = "",
 ) -> Figure:
     """One panel a metric, one line a series, against the column ``x`` (RMGL Figs. 8 to 11).
 
@@ -140,21 +142,26 @@ def sweep(
     ``seeds`` has each one's value ("49.1 52.0"), they are dots instead. marks: what a dotted
     vertical line says -> its x, such as {"paper": 0.6}. gains: name of the row that the tables'
     gains are over: then these are drawn, with their paired intervals, and that row is the zero.
+    points: tables of another run, drawn on the lines of the same names as diamonds, "this run".
+    note: a sentence below the figure, such as where the lines are from.
     Raises ReidError for a missing column, and for a mark that is not among the categories.
     """
-    _check(frames, gains)
+    points = points or {}
+    for tables in (frames, points):
+        _check(tables, gains)
     metrics = list(dict.fromkeys(pd.concat(frames.values()).metric))
     figure, axes = plt.subplots(
         1, len(metrics), figsize=(5.6 * len(metrics), 3.9), layout="constrained", squeeze=False
     )
     for axis, metric in zip(axes[0], metrics, strict=True):
         lines = {name: frame[frame.metric == metric] for name, frame in frames.items()}
-        _panel(axis, lines, marks or {}, logx, gains)
+        over = {name: frame[frame.metric == metric] for name, frame in points.items()}
+        _panel(axis, lines, marks or {}, logx, gains, over)
         label = NAMES.get(str(metric), str(metric))
         axis.set(title=label, xlabel=xlabel, ylabel=f"{label} (%)")
         if gains:
             axis.set_ylabel(f"{label}: gain over {gains} (points)")
-    _explain(figure, axes, list(frames.values()), gains, len(lines) > 1)
+    _explain(figure, axes, list(frames.values()), gains, len(lines) + len(points) > 1, note)
     return figure
 
 
@@ -194,17 +201,25 @@ def _panel(
     marks: Mapping[str, Any],
     logx: bool,
     gains: str,
+    points: Mapping[str, pd.DataFrame] | None = None,
 ) -> None:
-    x = pd.concat(lines.values()).x
+    points = points or {}
+    x = pd.concat([*lines.values(), *points.values()]).x
     places = _places(x)
     if places is None and logx:
         axis.set_xscale("log")
     if gains:
         axis.axhline(0, color=DARK, lw=1)
         lines = {name: frame for name, frame in lines.items() if name != gains}
-    for k, (name, frame) in enumerate(lines.items()):
-        _line(axis, frame, places, k - (len(lines) - 1) / 2, name,
-              sns.color_palette("deep")[k % 10], GAIN if gains else VALUE)  # fmt: skip
+    names = list(dict.fromkeys([*lines, *points]))
+    columns = GAIN if gains else VALUE
+    for own, drawn in ((False, lines), (True, points)):
+        for name, frame in drawn.items():
+            k = names.index(name)
+            colour = sns.color_palette("deep")[k % 10]
+            label = f"{name}, this run" if own and len(names) > 1 else "this run" if own else name
+            aside = k - (len(names) - 1) / 2
+            _line(axis, frame, places, aside, label, colour, columns, own)
     if places is not None:
         axis.set_xticks(range(len(places)), list(places))
         axis.set_xlim(-0.5, len(places) - 0.5)
@@ -217,7 +232,12 @@ def _panel(
 
 
 def _explain(
-    figure: Figure, axes: np.ndarray, frames: Sequence[pd.DataFrame], gains: str, several: bool
+    figure: Figure,
+    axes: np.ndarray,
+    frames: Sequence[pd.DataFrame],
+    gains: str,
+    several: bool,
+    note: str = "",
 ) -> None:
     """What bars, bands and dots are, and which line is which."""
     together = pd.concat(frames)
@@ -226,7 +246,7 @@ def _explain(
         words += ", dots: seeds"
     elif (together.n > 1).any() and not gains:
         words += ", band: standard deviation over seeds"
-    figure.supxlabel(words, fontsize="small")
+    figure.supxlabel("\n".join(filter(None, (words, note))), fontsize="small")
     if several:
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right center", frameon=False)
@@ -255,10 +275,11 @@ def _line(
     name: str,
     colour: tuple[float, float, float],
     columns: Sequence[str],
+    own: bool = False,
 ) -> None:
     """One series; ``offset`` sets it aside by some points, so that bars do not cover each other.
 
-    columns: those of its value, its lower and its upper end.
+    columns: those of its value, its lower and its upper end. own: drawn as diamonds, above others.
     """
     figure = axis.figure
     aside = ScaledTranslation(5 * offset / 72, 0, figure.dpi_scale_trans)
@@ -271,8 +292,11 @@ def _line(
     # an interval from resampling may miss the mean by a hair, a bar cannot be negative
     below, above = np.clip(value - low, 0, None), np.clip(high - value, 0, None)
     move = axis.transData + aside
-    axis.errorbar(x, value, yerr=[below, above], fmt="o", ms=5, capsize=3, elinewidth=1.2,
-                  color=colour, label=name, transform=move)  # fmt: skip
+    marker: dict[str, Any] = {"fmt": "o", "ms": 5}
+    if own:
+        marker = {"fmt": "D", "ms": 8, "mec": DARK, "zorder": 3}
+    axis.errorbar(x, value, yerr=[below, above], capsize=3, elinewidth=1.2, color=colour,
+                  label=name, transform=move, **marker)  # fmt: skip
     number = np.array([places is None or _is_number(words[i]) for i in order])
     axis.plot(x[number], value[number], "-", color=colour, transform=move)
     # what is set aside does not count for the limits by itself

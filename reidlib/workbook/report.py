@@ -20,10 +20,10 @@ from reidlib.train.loop import fit
 from reidlib.train.recipe import Recipe
 from reidlib.train.store import Run
 from reidlib.train.sweep import Evaluation, executor_for, fit_all
+from reidlib.workbook import committed, tables
 from reidlib.workbook import profile as profiles
 from reidlib.workbook import published as printed_tables
 from reidlib.workbook import rows as measuring
-from reidlib.workbook import tables
 from reidlib.workbook.profile import Profile
 from reidlib.workbook.rows import Measured, Row, as_row
 
@@ -51,6 +51,7 @@ class Report:
         self.profile: Profile = profiles.load(profile, notebook, overrides)
         self.figures = root() / "figures" / self.profile.folder
         self.tables = root() / "reports" / self.profile.folder / "tables"
+        self.study = root() / "reports" / profiles.COMMITTED / "tables"
 
     # what is trained and tested on
 
@@ -150,21 +151,33 @@ class Report:
         line a row (``tables.wide``), below the printed rows that are not measured here.
 
         Where nothing is measured the printed values are shown alone, and nothing if none are.
+        Where ``committed`` finds the study's table, its values of all rows stand beside, in columns
+        of their own that are not saved.
         title: what it is; what it is printed and measured on is added. options: of ``measure``.
         """
         tidy = self.measure(rows, **options)
         published, on = options.get("published"), options.get("on")
         title = f"{title}, printed on {on}" if on else title
-        if tidy.empty:
+        study = self.committed(name)
+        study = study[study["row"].isin([*rows])]
+        study = study[study["metric"].isin(options.get("metrics", TESTED))]
+        if tidy.empty and study.empty:
             if published is None:
                 return None
             frame = tables.printed_only(published, on)
             return frame.style.set_caption(f"{title}: as printed, not measured here").hide()
         self.save(tidy, name)
-        note = tables.departures_note(tidy)
-        caption = f"{title}, in percent; {tables.SIGNS_NOTE}" + (f"; {note}" if note else "")
         where = "; ".join(dict.fromkeys(tidy["measured_on"]))
-        return self.show(tables.wide(tidy, published, on), caption, on=where)
+        signs = tables.SIGNS_NOTE if (tidy["n"] > 1).any() else ""  # one seed decides nothing
+        notes = filter(None, ("in percent", signs, tables.departures_note(tidy)))
+        caption = f"{title}, {'; '.join(notes)}"
+        wide = tables.wide(tidy, published, on, study, [*rows])
+        shown = self.show(wide, caption, on=where)
+        if study.empty:
+            return shown
+        grey = {"color": "#666666", "font-style": "italic"}
+        shown.set_properties(subset=tables.study_columns(wide), **grey)
+        return shown.set_caption(f"{self.title(caption, where)}. {committed.note(study)}")
 
     def measure(
         self,
@@ -235,6 +248,9 @@ class Report:
     ) -> Figure | None:
         """A metric against a setting: measured, saved as ``<notebook>_<name>.csv``, drawn.
 
+        Where ``committed`` finds the study's sweep, its lines are drawn and only the point at
+        ``keep`` is measured and drawn on them, of all lines if ``headline``, else of the first.
+
         lines: name of a line -> what makes the recipe of a value, or, with ``test``, which makes
         the dataset that a value is tested on, the recipe. values: thinned to what the profile has
         time for, ``keep`` (a dotted line called ``mark``) among them. headline: also in a profile
@@ -243,9 +259,14 @@ class Report:
         """
         from reidlib.visualize import sweep
 
-        if not (self.all_rows or headline) or (drawn and self.profile.dataset not in EMBEDDED):
+        if drawn and self.profile.dataset not in EMBEDDED:
             return None
-        points = self.points(values, keep)
+        study = committed.lines(self.committed(name), lines, values)
+        if not (self.all_rows or headline or study):
+            return None
+        points = [keep] if study else self.points(values, keep)
+        if not (self.all_rows or headline):
+            lines = dict([next(iter(lines.items()))])
         if test is None:
             made: dict[str, Rows] = {k: {str(x): f(x) for x in points} for k, f in lines.items()}  # type: ignore[operator]
             frames = {line: self.measure(rows, **options) for line, rows in made.items()}
@@ -262,7 +283,10 @@ class Report:
             together = pd.concat(tidy)
             frames = {line: together[together["row"] == line] for line in lines}
         self.save(together, name)
-        return self.figure(sweep(frames, label, logx=logx, marks={mark: keep}), name)
+        drawing: dict[str, Any] = {"logx": logx, "marks": {mark: keep}}
+        if study:
+            drawing |= {"points": frames, "note": committed.note(pd.concat(study.values()))}
+        return self.figure(sweep(study or frames, label, **drawing), name)
 
     def gain(
         self,
@@ -330,6 +354,15 @@ class Report:
         }
 
     # what is left behind
+
+    def committed(self, name: str) -> pd.DataFrame:
+        """The committed study's table ``<notebook>_<name>.csv``, tidy, to be shown beside what this
+        profile measures: if it trains headline rows alone, on drawn people. Empty in every other
+        profile, and if there is no such table."""
+        study = self.profile.folder == profiles.COMMITTED
+        if study or self.all_rows or self.profile.dataset not in EMBEDDED:
+            return pd.DataFrame(columns=committed.NEEDED)
+        return committed.table(self.study / f"{self.notebook}_{name}.csv")
 
     def title(self, text: str, on: str = "") -> str:
         """``text`` with what it was measured ``on``, by default the profile's dataset."""

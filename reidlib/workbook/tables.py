@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -15,42 +17,57 @@ SIGNS = {"holds": "*", "reversed": "†"}
 SIGNS_NOTE = (
     "* a gain, † a loss, that chance over people and seeds does not explain (two seeds or more)"
 )
+PARTS = (" printed", "", " 95 %", " gain", " study")  # of a metric, a column each
 
 
 def wide(
-    tidy: pd.DataFrame, published: str | None = None, dataset: str | None = None
+    tidy: pd.DataFrame,
+    published: str | None = None,
+    dataset: str | None = None,
+    study: pd.DataFrame | None = None,
+    rows: Sequence[str] = (),
 ) -> pd.DataFrame:
     """One line a row of ``Report.measure``'s result, all in percent, as text for display.
 
     For each metric: printed, ours (± sd over seeds), its 95 % interval, and the gain over the row
     that the column ``against`` names (without one: the table's first), with the sign of its verdict
     (SIGNS). published: a printed table whose other rows, quoted or not measured here, stand above
-    ours with dashes; dataset: which of its datasets, default that of ours.
+    ours with dashes; dataset: which of its datasets, default that of ours. study: a tidy table that
+    was measured before, whose mean ± sd and seeds get columns of their own, and rows that are not
+    measured here lines of their own. rows: the order of both; default ours first.
     """
-    metrics = list(dict.fromkeys(tidy["metric"]))
+    study = tidy[:0] if study is None else study
+    earlier = {str(row): some for row, some in study.groupby("row", sort=False)}
+    metrics = list(dict.fromkeys([*tidy["metric"], *study["metric"]]))
     names = list(dict.fromkeys(tidy["row"]))
     against = _compared_with(tidy)
     seeds = tidy.groupby("row")["n"].min()
-    lines: list[dict[str, object]] = []
-    for row in names:
-        line: dict[str, object] = {"row": row}
-        other = against[row]
-        fewest = int(min(seeds[row], seeds.get(other, seeds[row])))
-        for metric in metrics:
-            value = tidy[(tidy["row"] == row) & (tidy["metric"] == metric)].iloc[0]
-            line |= _cells(metric, value, fewest if other else None)
-        if set(against.values()) - {"", names[0]}:
-            line["gain over"] = other or None
-        line["n"] = int(seeds[row])
-        lines.append(line)
-    frame = pd.DataFrame(lines)
+    other_rows = set(against.values()) - {"", *names[:1]}
+    others = pd.DataFrame()
     if published is not None:
         on = [name for name in dict.fromkeys(tidy["published_on"]) if name]
         if dataset is None and len(on) > 1:
             raise ReidError(f"the rows are printed on several datasets, {on}: name one of them")
         others = _others(published, dataset or (on[0] if on else None), metrics)
-        frame = pd.concat([others[~others["row"].isin(frame["row"])], frame])
-    frame = frame.dropna(axis="columns", how="all").astype(object)
+    printed: dict[str, Any] = {line["row"]: line for line in others.to_dict("records")}
+    lines: list[dict[str, Any]] = []
+    known = {*names, *earlier}
+    for row in (name for name in dict.fromkeys([*rows, *names, *earlier]) if name in known):
+        line: dict[str, Any] = {**printed.pop(row, {}), "row": row}
+        if row in names:
+            other = against[row]
+            fewest = int(min(seeds[row], seeds.get(other, seeds[row])))
+            for metric in metrics:
+                value = tidy[(tidy["row"] == row) & (tidy["metric"] == metric)].iloc[0]
+                line |= _cells(metric, value, fewest if other else None)
+            line |= {"gain over": (other or None) if other_rows else None, "n": int(seeds[row])}
+        if row in earlier:
+            line |= _study_cells(earlier[row])
+        lines.append(line)
+    order = [f"{NAMES.get(m, m)}{part}" for m in metrics for part in PARTS]
+    columns = ["row", *order, "gain over", "n", "n study"]
+    frame = pd.DataFrame([*printed.values(), *lines], columns=columns, dtype=object)
+    frame = frame.dropna(axis="columns", how="all")
     return frame.where(frame.notna(), "–").reset_index(drop=True)
 
 
@@ -62,23 +79,37 @@ def printed_only(published: str, dataset: str | None) -> pd.DataFrame:
 def departures_note(tidy: pd.DataFrame) -> str:
     """Where all rows together leave the published settings, or that the rows differ in it."""
     found = [set(filter(None, text.split(", "))) for text in tidy["differs"]]
-    common = [part for part in tidy["differs"].iloc[0].split(", ") if part and
-              all(part in parts for parts in found)]  # fmt: skip
+    first = tidy["differs"].iloc[0].split(", ") if found else []
+    common = [part for part in first if part and all(part in parts for parts in found)]
     return "ours (the paper's): " + ", ".join(common) if common else ""
 
 
 def _compared_with(tidy: pd.DataFrame) -> dict[str, str]:
     """By row, the row that it is compared with; "" for none, as for a row with itself."""
     names = list(dict.fromkeys(tidy["row"]))
+    if not names:
+        return {}
     named = tidy.drop_duplicates("row").set_index("row").get("against", names[0])
     found = dict.fromkeys(names, names[0]) if isinstance(named, str) else named.to_dict()
     return {str(row): "" if other == row else str(other) for row, other in found.items()}
 
 
+def _study_cells(rows: pd.DataFrame) -> dict[str, object]:
+    """Of one row, its metrics' means and spreads and its number of seeds."""
+    cells = {
+        f"{NAMES.get(metric, metric)} study": f"{mean:.1f}" + _spread(sd)
+        for metric, mean, sd in zip(rows["metric"], rows["mean"], rows["sd"], strict=True)
+    }
+    return {**cells, "n study": int(rows["n"].min())}
+
+
+def _spread(sd: float) -> str:
+    return "" if math.isnan(sd) else f" ± {sd:.1f}"
+
+
 def _cells(metric: str, value: pd.Series, seeds: int | None) -> dict[str, object]:
     """seeds: the fewest of the two rows whose difference is the gain; None: there is no other."""
     name = NAMES.get(metric, metric)
-    spread = "" if math.isnan(value["sd"]) else f" ± {value['sd']:.1f}"
     gain = None
     if seeds is not None and not math.isnan(value["gain"]):
         bounds = (value["gain"], value["gain_low"], value["gain_high"])
@@ -86,7 +117,7 @@ def _cells(metric: str, value: pd.Series, seeds: int | None) -> dict[str, object
         gain = f"{value['gain']:+.1f}{sign}"
     return {
         f"{name} printed": None if math.isnan(value["published"]) else f"{value['published']:.1f}",
-        name: f"{value['mean']:.1f}{spread}",
+        name: f"{value['mean']:.1f}" + _spread(value["sd"]),
         f"{name} 95 %": f"{value['low']:.1f} to {value['high']:.1f}",
         f"{name} gain": gain,
     }
@@ -104,6 +135,11 @@ def _others(published: str, dataset: str | None, metrics: list[str]) -> pd.DataF
         for row, group in found.groupby("row", sort=False)
     ]
     return pd.DataFrame(lines)
+
+
+def study_columns(wide: pd.DataFrame) -> list[Hashable]:
+    """Of ``wide``'s result those that show what was measured before."""
+    return [column for column in wide.columns if str(column).endswith(" study")]
 
 
 def has_index(frame: pd.DataFrame) -> bool:

@@ -465,7 +465,7 @@ def _title(path: Path) -> str:
     match = re.search(r"^# (.+)$", path.read_text(encoding="utf-8"), re.M)
     if not match:
         raise ReidError(f"{path.name} has no title: begin it with a line such as # A title")
-    return match[1].split(":")[0]
+    return re.split("[:,]", match[1])[0]
 
 
 def _markdown(text: str) -> str:

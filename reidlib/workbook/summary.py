@@ -1,7 +1,8 @@
 """What came again: every claim with its verdict and every row that was run, from committed tables.
 
-Nothing is trained. The tables lie in ``reports/<folder>/tables``; ``reports/claims.csv`` and the
-README's table are made of them by ``python -m reidlib.workbook.summary``.
+Nothing is trained. The tables lie in ``reports/<folder>/tables``; ``reports/claims.csv``,
+``docs/results.md`` and the README's table are made of them by ``python -m
+reidlib.workbook.summary``.
 """
 
 from __future__ import annotations
@@ -78,6 +79,11 @@ STARTED = "from trained weights"
 
 DRAWN, REAL = "drawn people", "real people"
 COMMITTED = ("study", "market1501")
+# the table of each paper that adds its parts one by one
+COMPONENTS = {
+    "stnreid": "stnreid_table3", "ppcl": "ppcl_table1a", "vcn": "vcn_table3", "scr": "scr_table3",
+    "rmgl": "rmgl_table5",
+}  # fmt: skip
 POINTS = re.compile(r"rank-?\d+|mAP.*|mINP")
 NUMBER = r"[+-]?\d+(?:\.\d+)?"
 CLAIM = ["paper", "section", "claim", "unit"]  # what makes a claim one and the same
@@ -138,9 +144,14 @@ def regime(recipe: Mapping[str, Any]) -> str:
 
 
 def setting(recipe: Mapping[str, Any]) -> str:
-    """Network, size and length of a recipe: ``"tiny, 96x32, 200 steps"``."""
+    """Network, size and length of a recipe: ``"tiny, 96x32, 200 steps"``.
+
+    A recipe that trains nothing has the length of the last run that it is put together from.
+    """
     height, width = recipe.get("size", (256, 128))
     steps = recipe.get("steps")
+    if steps == 0 and recipe.get("start"):
+        return setting(recipe["start"][-1])
     length = f"{recipe.get('epochs', 120):g} epochs" if steps is None else f"{steps:,} steps"
     return f"{recipe.get('backbone', 'resnet50')}, {height}x{width}, {length}"
 
@@ -153,8 +164,9 @@ def is_tidy(frame: pd.DataFrame) -> bool:
 def rows(found: Sequence[Table] | None = None) -> pd.DataFrame:
     """Every row that was run for a printed table, one line a metric.
 
-    Columns: paper, table, row, metric, printed (NaN where the row is ours alone), measured, low,
-    high (95 %), n (seeds), data, measured_on, profile, regime, setting. Values in percent.
+    Columns: paper, table, row, metric, on (the dataset it is printed on), printed (NaN where the
+    row is ours alone), measured, low, high (95 %), n (seeds), data, measured_on, profile, regime,
+    setting. Values in percent.
     """
     lines = []
     printed = published.files()
@@ -166,6 +178,7 @@ def rows(found: Sequence[Table] | None = None) -> pd.DataFrame:
             recipe = json.loads(row["recipe"])
             lines.append(
                 {"paper": paper, "table": name, "row": row["row"], "metric": row["metric"],
+                 "on": _text(row["published_on"]),
                  "printed": row["published"], "measured": row["mean"], "low": row["low"],
                  "high": row["high"], "n": int(row["n"]), "data": table.data,
                  "measured_on": row["measured_on"], "profile": table.profile,
@@ -302,13 +315,13 @@ def side_by_side(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def rows_side_by_side(frame: pd.DataFrame) -> pd.DataFrame:
-    """One line a row and metric of ``rows``: paper, table, row, metric, printed, and for drawn and
-    real people what was measured with its interval, the seeds, and under what."""
+    """One line a row and metric of ``rows``: paper, table, on, row, metric, printed, and for drawn
+    and real people what was measured with its interval, the seeds, and under what."""
     lines = []
-    for key, both in frame.groupby(["paper", "table", "row", "metric"], sort=False):
-        paper, table, row, metric = map(str, key)
+    for key, both in frame.groupby(["paper", "table", "on", "row", "metric"], sort=False):
+        paper, table, on, row, metric = map(str, key)
         line: dict[str, Any] = {"paper": PAPERS[paper].label, "table": table_title(table),
-                                "row": row, "metric": dashed(metric),
+                                "on": on, "row": row, "metric": dashed(metric),
                                 "printed": one_decimal(both["printed"].iloc[0])}  # fmt: skip
         for data in (DRAWN, REAL):
             one = both[both["data"] == data]
@@ -325,6 +338,10 @@ def rows_side_by_side(frame: pd.DataFrame) -> pd.DataFrame:
 def table_title(name: str) -> str:
     """``"Table 1a"`` of ``"ppcl_table1a"``."""
     return name.split("_")[1].replace("table", "Table ")
+
+
+def _text(value: Any) -> str:
+    return "" if pd.isna(value) else str(value)
 
 
 def one_decimal(value: float) -> str:
@@ -424,6 +441,37 @@ def readme_table(frame: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def results_page(frame: pd.DataFrame, ran: pd.DataFrame) -> str:
+    """``docs/results.md``: each paper's three sentences and its table of components."""
+    lines = [
+        "# Results: each paper in one table",
+        "",
+        "This page is made from the committed tables by `make summary`. Values are in percent, "
+        "with 95 % intervals in brackets; an empty cell was not measured or is not printed.",
+    ]
+    for name, paper in PAPERS.items():
+        if not (frame["paper"] == name).any():
+            continue
+        lines += ["", f"## {paper.label}", "", " ".join(sentences(frame, name))]
+        own = ran[ran["table"] == COMPONENTS[name]] if len(ran) else ran
+        if len(own) == 0:
+            continue
+        title = table_title(COMPONENTS[name])
+        table = rows_side_by_side(own)
+        heads = "| row | metric | printed | drawn people | real people |"
+        lines += ["", f"Its {title}:", "", heads, "|---|---|---|---|---|"]
+        for _, line in table[table["on"] == table["on"].iloc[0]].iterrows():
+            cells = [line[c] for c in ("row", "metric", "printed", DRAWN, REAL)]
+            lines.append(f"| {' | '.join(cells)} |")
+        for data in (DRAWN, REAL):
+            under = own[own["data"] == data]
+            if len(under):
+                one = under.iloc[0]
+                lines += ["", f"On {data}: {one['setting']}, {one['regime']}, "
+                          f"{seeds_of(one['n'])}."]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
 def claims_csv(frame: pd.DataFrame) -> str:
     """``reports/claims.csv``."""
     whole = {column: "Int64" for column in ("n", "seeds", "number")}
@@ -431,12 +479,14 @@ def claims_csv(frame: pd.DataFrame) -> str:
 
 
 def write(base: Path | None = None) -> list[Path]:
-    """Writes ``reports/claims.csv`` and the table in ``README.md``; the files that changed.
+    """Writes ``reports/claims.csv``, ``docs/results.md`` and the table in ``README.md``; the files
+    that changed.
 
     Raises ReidError if the README has no place for the table.
     """
     base = base or root()
-    frame = claims(tables(base=base / "reports"))
+    found = tables(base=base / "reports")
+    frame, ran = claims(found), rows(found)
     readme = base / "README.md"
     text = readme.read_text(encoding="utf-8")
     if BEGIN not in text or END not in text:
@@ -445,6 +495,7 @@ def write(base: Path | None = None) -> list[Path]:
     after = rest.split(END, 1)[1]
     wanted = {
         base / "reports" / "claims.csv": claims_csv(frame),
+        base / "docs" / "results.md": results_page(frame, ran),
         readme: f"{before}{BEGIN}\n{readme_table(frame)}\n{END}{after}",
     }
     changed = []

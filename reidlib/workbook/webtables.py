@@ -185,9 +185,9 @@ def counts(frame: pd.DataFrame, caption: str) -> WebTable:
 
 def all_rows(frame: pd.DataFrame, caption: str) -> WebTable:
     """``summary.rows_side_by_side``: every row that was run."""
-    rows = []
+    rows, place = [], ("paper", "table", "on")
     for _, line in frame.iterrows():
-        cells = [Cell(display(line["row"]), f"{line['paper']}, {line['table']}")]
+        cells = [Cell(display(line["row"]), ", ".join(filter(None, (line[c] for c in place))))]
         for data in (DRAWN, REAL):
             value, _, interval = line[data].partition(" ")
             sub = f"{interval} {_count(line[f'{data}: seeds'], 'seeds')}".strip()

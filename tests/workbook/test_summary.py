@@ -30,7 +30,8 @@ def rows() -> pd.DataFrame:
 
 
 def tidy(**recipe: object) -> dict[str, object]:
-    return {"row": "2-stripe (BL)", "metric": "mAP", "published": 85.6, "measured_on": "synthetic",
+    return {"row": "2-stripe (BL)", "metric": "mAP", "published": 85.6,
+            "published_on": "market1501", "measured_on": "synthetic",
             "mean": 46.9, "low": 45.1, "high": 48.8, "n": 3,
             "recipe": json.dumps({"backbone": "tiny", "size": [96, 32], "steps": 200, **recipe}),
             }  # fmt: skip
@@ -155,6 +156,8 @@ def test_claims_file_and_readme_are_up_to_date(claims: pd.DataFrame) -> None:
     renew = "renew it with `make summary`"
     stored = (ROOT / "reports" / "claims.csv").read_text(encoding="utf-8")
     assert stored == summary.claims_csv(claims), f"reports/claims.csv is not that of today: {renew}"
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert page == summary.results_page(claims, summary.rows()), f"docs/results.md: {renew}"
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     table = readme.split(summary.BEGIN)[1].split(summary.END)[0].strip()
     assert table == summary.readme_table(claims), f"README's table is not that of today: {renew}"
@@ -165,7 +168,7 @@ def test_write_renews_both_files_and_then_nothing(tmp_path: Path) -> None:
     folder(tmp_path / "reports", OLD)
     (tmp_path / "README.md").write_text(f"a\n{summary.BEGIN}\nformer\n{summary.END}\nb\n")
     names = [path.name for path in summary.write(tmp_path)]
-    assert names == ["claims.csv", "README.md"]
+    assert names == ["claims.csv", "results.md", "README.md"]
     assert summary.write(tmp_path) == []
     text = (tmp_path / "README.md").read_text()
     assert "former" not in text

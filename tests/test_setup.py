@@ -24,8 +24,10 @@ PYTHONS = ("3.11.0", "3.11.9", "3.12.4", "3.13.1", "3.14.0")
 
 
 def requirements() -> list[Requirement]:
+    """Of the environment that make sets up; timm and parquet are extras that a user asks for."""
     project = PROJECT["project"]
-    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    extras = project["optional-dependencies"]
+    lists = [project["dependencies"], extras["workbook"], extras["dev"]]
     return [Requirement(text) for texts in lists for text in texts]
 
 

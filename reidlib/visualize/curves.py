@@ -213,12 +213,11 @@ def _panel(
         lines = {name: frame for name, frame in lines.items() if name != gains}
     names = list(dict.fromkeys([*lines, *points]))
     columns = GAIN if gains else VALUE
-    for own, drawn in ((False, lines), (True, points)):
-        for name, frame in drawn.items():
-            k = names.index(name)
-            colour = sns.color_palette("deep")[k % 10]
+    for own, shown in ((False, lines), (True, points)):
+        for j, (name, frame) in enumerate(shown.items()):
+            colour = sns.color_palette("deep")[names.index(name) % 10]
             label = f"{name}, this run" if own and len(names) > 1 else "this run" if own else name
-            aside = k - (len(names) - 1) / 2
+            aside = j - (len(lines) - 1) / 2 if not own else len(lines) / 2 + 1 + 1.5 * j
             _line(axis, frame, places, aside, label, colour, columns, own)
     if places is not None:
         axis.set_xticks(range(len(places)), list(places))

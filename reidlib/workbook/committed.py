@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +33,15 @@ def lines(
     by = "line" if "line" in found else "row"
     if "x" not in found or not set(names) & set(found[by]):
         return {}
-    written = {f"{x:.6g}" if isinstance(x, Real) else str(x): x for x in values}
-    found = found[found["x"].isin(written)]
-    found = found.assign(x=[written[text] for text in found["x"]])
+    known = {_word(x): x for x in values}
+    written = found["x"].map(_word)
+    found = found[written.isin(known)].assign(x=[known[x] for x in written if x in known])
     return {str(name): line for name, line in found.groupby(by, sort=False)}
 
 
-def note(found: pd.DataFrame) -> str:
-    """A sentence that says whose values these are, and what their rows were trained with, read from
-    their recipes; where rows differ, each value or the span of them."""
+def note(found: pd.DataFrame, what: str) -> str:
+    """A sentence that says whose values ``what`` shows, and with what their rows were trained, read
+    from their recipes; where rows differ, each value or the span of them."""
     default = Recipe()
     recipes = [json.loads(text) for text in dict.fromkeys(found["recipe"])]
 
@@ -54,8 +53,8 @@ def note(found: pd.DataFrame) -> str:
     length = f"{_span(steps)} steps" if steps else f"{_span(of('epochs'))} epochs"
     seeds = _span(found["n"])
     return (
-        "Study: not measured by this run but the committed mean ± s.d. of profile "
-        f"{COMMITTED} ({' or '.join(of('backbone'))} at {' or '.join(sorted(sizes))}, "
+        f"{what}: not measured by this run but committed, mean ± s.d. of profile {COMMITTED} "
+        f"({' or '.join(of('backbone'))} at {' or '.join(sorted(sizes))}, "
         f"{' or '.join(weights or 'random' for weights in of('weights'))} weights, "
         f"{length}, {seeds} seed{'' if seeds == '1' else 's'})"
     )
@@ -64,3 +63,11 @@ def note(found: pd.DataFrame) -> str:
 def _span(values: Collection[float]) -> str:
     low, high = min(values), max(values)
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def _word(x: Any) -> str:
+    """As a CSV holds it: numbers with six digits, all else as it is."""
+    try:
+        return f"{float(x):.6g}"
+    except ValueError:
+        return str(x)

@@ -177,7 +177,7 @@ class Report:
             return shown
         grey = {"color": "#666666", "font-style": "italic"}
         shown.set_properties(subset=tables.study_columns(wide), **grey)
-        return shown.set_caption(f"{self.title(caption, where)}. {committed.note(study)}")
+        return shown.set_caption(f"{self.title(caption, where)}. {committed.note(study, 'Study')}")
 
     def measure(
         self,
@@ -285,7 +285,10 @@ class Report:
         self.save(together, name)
         drawing: dict[str, Any] = {"logx": logx, "marks": {mark: keep}}
         if study:
-            drawing |= {"points": frames, "note": committed.note(pd.concat(study.values()))}
+            drawing |= {
+                "points": frames,
+                "note": committed.note(pd.concat(study.values()), "lines"),
+            }
         return self.figure(sweep(study or frames, label, **drawing), name)
 
     def gain(

@@ -133,7 +133,7 @@ def test_a_point_of_this_run_stands_on_the_studys_sweep(report):
 def test_only_a_headline_sweep_has_a_point_on_every_line(report):
     names = ["one", "two"]
     rows = [(name, "mAP", 50.0) for name in names for _ in range(2)]
-    commit(report, "error", rows, x=["0", "0.1"] * 2)
+    commit(report, "error", rows, x=["0.0", "0.1"] * 2)
     lines = {name: baseline.RECIPE for name in names}
 
     def sweep(**options):
@@ -157,7 +157,9 @@ def test_a_sweep_of_other_lines_is_not_taken_for_this_one(report, monkeypatch):
 def test_the_note_spans_what_differs_and_leaves_out_what_is_not_trained():
     recipes = [RECIPE, RECIPE | {"steps": 100, "weights": None}, RECIPE | {"steps": 0}]
     frame = pd.DataFrame({"recipe": [json.dumps(one) for one in recipes], "n": [1, 2, 3]})
-    said = committed.note(frame)
+    said = committed.note(frame, "Study")
     assert "(tiny at 96x32, start or random weights, 100 to 200 steps, 1 to 3 seeds)" in said
     long = pd.DataFrame({"recipe": [json.dumps({"size": [384, 128]})], "n": [1]})
-    assert "(resnet50 at 384x128, random weights, 120 epochs, 1 seed)" in committed.note(long)
+    assert "(resnet50 at 384x128, random weights, 120 epochs, 1 seed)" in committed.note(
+        long, "Study"
+    )

@@ -214,10 +214,11 @@ def _panel(
     names = list(dict.fromkeys([*lines, *points]))
     columns = GAIN if gains else VALUE
     for own, shown in ((False, lines), (True, points)):
-        for j, (name, frame) in enumerate(shown.items()):
-            colour = sns.color_palette("deep")[names.index(name) % 10]
+        for name, frame in shown.items():
+            k = names.index(name)
             label = f"{name}, this run" if own and len(names) > 1 else "this run" if own else name
-            aside = j - (len(lines) - 1) / 2 if not own else len(lines) / 2 + 1 + 1.5 * j
+            aside = k - (len(names) - 1) / 2 + 1.5 * (own and len(names) == 1)
+            colour = sns.color_palette("deep")[k % 10]
             _line(axis, frame, places, aside, label, colour, columns, own)
     if places is not None:
         axis.set_xticks(range(len(places)), list(places))

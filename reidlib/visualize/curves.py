@@ -165,24 +165,36 @@ def sweep(
     return figure
 
 
-def sweeps(panels: Mapping[str, pd.DataFrame], marks: Mapping[str, Any] | None = None) -> Figure:
+def sweeps(
+    panels: Mapping[str, pd.DataFrame],
+    marks: Mapping[str, Any] | None = None,
+    points: Mapping[str, pd.DataFrame] | None = None,
+    note: str = "",
+) -> Figure:
     """One panel a setting, one line a metric, on one axis of percent (RMGL Fig. 7).
 
     panels: label of the x axis -> tidy table with a column ``x``; marks: the same label -> where
-    the paper's choice is. All else as in ``sweep``.
+    the paper's choice is; points: the same label -> table of another run. All else as in ``sweep``.
     """
-    _check(panels, "")
+    points = points or {}
+    for tables in (panels, points):
+        _check(tables, "")
     figure, axes = plt.subplots(
         1, len(panels), figsize=(4.2 * len(panels), 3.9), layout="constrained", squeeze=False,
         sharey=True,
     )  # fmt: skip
     for axis, (label, frame) in zip(axes[0], panels.items(), strict=True):
-        lines = {NAMES.get(str(m), str(m)): one for m, one in frame.groupby("metric", sort=False)}
-        _panel(axis, lines, {"paper": marks[label]} if marks else {}, False, "")
+        lines = _by_metric(frame)
+        over = _by_metric(points[label]) if points else {}
+        _panel(axis, lines, {"paper": marks[label]} if marks else {}, False, "", over)
         axis.set_xlabel(label)
     axes[0, 0].set_ylabel("rank-1 and mAP (%)" if len(lines) > 1 else f"{next(iter(lines))} (%)")
-    _explain(figure, axes, list(panels.values()), "", len(lines) > 1)
+    _explain(figure, axes, list(panels.values()), "", len(lines) + len(points) > 1, note)
     return figure
+
+
+def _by_metric(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return {NAMES.get(str(m), str(m)): one for m, one in frame.groupby("metric", sort=False)}
 
 
 VALUE, GAIN = ("mean", "low", "high"), ("gain", "gain_low", "gain_high")  # and its interval
@@ -211,6 +223,7 @@ def _panel(
     if gains:
         axis.axhline(0, color=DARK, lw=1)
         lines = {name: frame for name, frame in lines.items() if name != gains}
+        points = {name: frame for name, frame in points.items() if name != gains}
     names = list(dict.fromkeys([*lines, *points]))
     columns = GAIN if gains else VALUE
     for own, shown in ((False, lines), (True, points)):

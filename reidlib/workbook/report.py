@@ -17,7 +17,7 @@ from reidlib.models import ReIDModel
 from reidlib.system.devices import pick_device
 from reidlib.system.files import atomic_write, root
 from reidlib.train.loop import fit
-from reidlib.train.recipe import Recipe
+from reidlib.train.recipe import Recipe, outline
 from reidlib.train.store import Run
 from reidlib.train.sweep import Evaluation, executor_for, fit_all
 from reidlib.workbook import committed, tables
@@ -134,6 +134,11 @@ class Report:
         run = of if isinstance(of, Run) else self.fit(of)
         return run.load_model(pick_device())
 
+    @staticmethod
+    def outline(recipe: Recipe) -> ReIDModel:
+        """The model of a recipe as it stands, for 751 identities: shapes, no weights."""
+        return outline(recipe)
+
     @property
     def seeds(self) -> tuple[int, ...]:
         """The profile's."""
@@ -244,12 +249,14 @@ class Report:
         drawn: bool = False,
         mark: str = "paper",
         logx: bool = False,
+        gains: str = "",
         **options: Any,
     ) -> Figure | None:
         """A metric against a setting: measured, saved as ``<notebook>_<name>.csv``, drawn.
 
         Where ``committed`` finds the study's sweep, its lines are drawn and only the point at
-        ``keep`` is measured and drawn on them, of all lines if ``headline``, else of the first.
+        ``keep`` is measured and drawn on them, of all lines if ``headline``, else of the first
+        (which is not ``gains``, the zero).
 
         lines: name of a line -> what makes the recipe of a value, or, with ``test``, which makes
         the dataset that a value is tested on, the recipe. values: thinned to what the profile has
@@ -266,30 +273,76 @@ class Report:
             return None
         points = [keep] if study else self.points(values, keep)
         if not (self.all_rows or headline):
-            lines = dict([next(iter(lines.items()))])
+            few = sorted(lines, key=lambda line: line != gains)[: 2 if gains else 1]
+            lines = {line: lines[line] for line in few}
         if test is None:
-            made: dict[str, Rows] = {k: {str(x): f(x) for x in points} for k, f in lines.items()}  # type: ignore[operator]
-            frames = {line: self.measure(rows, **options) for line, rows in made.items()}
-            for line, frame in frames.items():
-                frame.insert(0, "line", line)
-                frame["x"] = frame["row"].map({str(x): x for x in points})
+            frames = {k: self._along(k, of, points, options) for k, of in lines.items()}  # type: ignore[arg-type]
             together = pd.concat(frames.values())
         else:
             rows: Rows = lines  # type: ignore[assignment]
             sets = {x: test(x) for x in points}
             asked = options.get("evaluate", {})
+            options |= {"against": gains} if gains else {}
             self.fit_all(rows, [Evaluation(some, asked) for some in sets.values()])
             tidy = [self.measure(rows, tested=s, **options).assign(x=x) for x, s in sets.items()]
             together = pd.concat(tidy)
             frames = {line: together[together["row"] == line] for line in lines}
         self.save(together, name)
-        drawing: dict[str, Any] = {"logx": logx, "marks": {mark: keep}}
+        drawing: dict[str, Any] = {"logx": logx, "marks": {mark: keep}, "gains": gains}
         if study:
             drawing |= {
                 "points": frames,
                 "note": committed.note(pd.concat(study.values()), "lines"),
             }
         return self.figure(sweep(study or frames, label, **drawing), name)
+
+    def sweeps(
+        self,
+        name: str,
+        line: str,
+        panels: Mapping[str, tuple[str, Callable[[Any], Recipe], Sequence[Any], Any]],
+        *,
+        headline: bool = False,
+        **options: Any,
+    ) -> Figure | None:
+        """Several settings of one row, called ``line``, each changed by itself: a panel each.
+
+        panels: key -> label, what makes the recipe of a value, the values, and the paper's own
+        among them; each is measured as in ``sweep`` and saved as ``<notebook>_<name>_<key>.csv``.
+        """
+        from reidlib.visualize import sweeps
+
+        found = {
+            label: committed.lines(self.committed(f"{name}_{key}"), [line], values).get(line)
+            for key, (label, _, values, _) in panels.items()
+        }
+        study = {label: frame for label, frame in found.items() if frame is not None}
+        if len(study) < len(panels):
+            study = {}
+        if not (self.all_rows or headline or study):
+            return None
+        frames = {}
+        for key, (label, of, values, keep) in panels.items():
+            points = [keep] if study else self.points(values, keep)
+            frames[label] = self._along(line, of, points, options)
+            self.save(frames[label], f"{name}_{key}")
+        drawing: dict[str, Any] = {"marks": {label: keep for label, _, _, keep in panels.values()}}
+        if study:
+            drawing |= {"points": frames, "note": committed.note(pd.concat(study.values()))}
+        return self.figure(sweeps(study or frames, **drawing), name)
+
+    def _along(
+        self,
+        line: str,
+        of: Callable[[Any], Recipe],
+        points: Sequence[Any],
+        options: Mapping[str, Any],
+    ) -> pd.DataFrame:
+        """``measure`` of a recipe for each point, with the columns ``line`` and ``x``."""
+        named = {str(x): x for x in points}
+        frame = self.measure({row: of(x) for row, x in named.items()}, **options)
+        frame.insert(0, "line", line)
+        return frame.assign(x=frame["row"].map(named))
 
     def gain(
         self,

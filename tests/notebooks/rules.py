@@ -12,6 +12,7 @@ KEPT = "nbval-check-output"  # compared by nbval
 KEEP = "keep_output"  # left alone by nbstripout
 LINES = 20  # of a code cell
 LOOP = 3  # statements in a loop
+NAMES = 6  # imported from reidlib
 
 
 def broken(notebook: NotebookNode, name: str) -> list[str]:
@@ -43,6 +44,23 @@ def _structure(notebook: NotebookNode, name: str) -> Iterator[str]:
         yield 'the parameters must be profile = "demo" and overrides = {}'
     elif len(code) < 2 or f'Report("{name}", profile, overrides)' not in code[1].source:
         yield f'the cell after the parameters must make Report("{name}", profile, overrides)'
+    if len(names := [name for cell in code for name in _imported(cell)]) > NAMES:
+        yield f"{len(names)} names are imported from reidlib, at most {NAMES}: {', '.join(names)}"
+
+
+def _imported(cell: NotebookNode) -> Iterator[str]:
+    """What the cell imports from reidlib."""
+    for node in ast.walk(_tree(cell)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names]
+            module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+            yield from (x for x in names if (module or x).split(".")[0] == "reidlib")
+
+
+def _tree(cell: NotebookNode) -> ast.Module:
+    """The cell's code, without IPython's magic lines."""
+    lines = [x for x in cell.source.splitlines() if not re.match(r"\s*[%!]", x)]
+    return ast.parse("\n".join(lines))
 
 
 def _assigned(source: str) -> dict[str, object]:
@@ -73,10 +91,9 @@ def _outputs(cell: NotebookNode) -> Iterator[str]:
 
 
 def _code(cell: NotebookNode) -> Iterator[str]:
-    lines = cell.source.splitlines()
-    if len(lines) > LINES:
-        yield f"{len(lines)} lines of code, at most {LINES}"
-    for node in ast.walk(ast.parse("\n".join(x for x in lines if not re.match(r"\s*[%!]", x)))):
+    if (lines := len(cell.source.splitlines())) > LINES:
+        yield f"{lines} lines of code, at most {LINES}"
+    for node in ast.walk(_tree(cell)):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | ast.While):
             yield f"a {type(node).__name__} belongs into reidlib"
         if isinstance(node, ast.For) and len(node.body) > LOOP:

@@ -115,6 +115,9 @@ def source(cell: int, text: str, notebook: NotebookNode) -> None:
     notebook.cells[cell].source = text
 
 
+SEVEN = "import reidlib.g\nfrom reidlib import a, b, c\nfrom reidlib.papers import d, e, f"
+
+
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
@@ -130,6 +133,10 @@ def source(cell: int, text: str, notebook: NotebookNode) -> None:
         (lambda n: source(1, 'profile = "demo"', n), "the parameters must be"),
         (lambda n: source(2, 'Report("10_other", profile, overrides)', n), 'Report("00_good"'),
         (lambda n: source(3, "x = 1\n" * 21, n), "cell 3: 21 lines of code, at most 20"),
+        (
+            lambda n: source(3, SEVEN, n),
+            "7 names are imported from reidlib, at most 6: reidlib.g, a,",
+        ),
         (lambda n: source(3, "def f():\n    pass", n), "a FunctionDef belongs into reidlib"),
         (lambda n: source(3, "for x in y:\n    1\n    2\n    3\n    4", n), "a loop of more"),
         (lambda n: source(3, "root = '/home/me/data'", n), "a path of one machine: /home/me"),

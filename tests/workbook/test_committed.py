@@ -147,6 +147,35 @@ def test_only_a_headline_sweep_has_a_point_on_every_line(report):
     assert axis.containers[0].lines[0].get_xdata().tolist() == [0.0, 0.1]
 
 
+def test_gains_stand_on_the_studys_gains(report):
+    names = ["BL", "own", "third"]
+    rows = [(name, "mAP", 50.0) for name in names]
+    commit(report, "error", rows, x="0.1", gain=2.0, gain_low=1.0, gain_high=3.0)
+    lines = {name: baseline.RECIPE for name in names}
+    test = lambda e: report.dataset(detector_error=e, test_only=True)  # noqa: E731
+    asked = {"keep": 0.1, "test": test, "metrics": ["mAP"], "gains": "BL"}
+    (axis,) = report.sweep("error", lines, "error", [0.1], **asked).axes
+    assert diamonds(axis) == {"own, this run": [0.1, 0.0]}, "two rows alike gain nothing"
+
+
+def test_points_of_this_run_stand_in_every_panel_of_the_study(report):
+    panels = {
+        key: (key, lambda x: baseline.RECIPE.but(weight_decay=x), [1e-4, 1e-3], 1e-3)
+        for key in ("a", "b")
+    }
+    rows = [("0.0001", "mAP", 50), ("0.001", "mAP", 60)]
+    commit(report, "s_a", rows, line="base", x=[row[0] for row in rows])
+    assert report.sweeps("s", "base", panels, metrics=["mAP"]) is None, "a panel is missing"
+    commit(report, "s_b", rows, line="base", x=[row[0] for row in rows])
+    figure = report.sweeps("s", "base", panels, metrics=["mAP"])
+    for key, axis in zip(panels, figure.axes, strict=True):
+        saved = pd.read_csv(report.tables / f"00_quickstart_s_{key}.csv")
+        assert saved["x"].tolist() == [1e-3]
+        assert axis.containers[0].lines[0].get_ydata().tolist() == [50, 60]
+        assert [*diamonds(axis)] == ["this run"]
+    assert "tiny at 96x32, start weights" in figure.get_supxlabel()
+
+
 def test_a_sweep_of_other_lines_is_not_taken_for_this_one(report, monkeypatch):
     monkeypatch.setattr(Report, "fit_all", lambda *_: pytest.fail("trained"))
     commit(report, "s", [("1", "mAP", 50.0)], line="another", x="1")

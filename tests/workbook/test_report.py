@@ -291,3 +291,33 @@ def test_a_sweep_over_what_is_tested_on_trains_once(report):
     assert tidy.x.tolist() == [0.0, 0.0, 0.1, 0.1]
     assert tidy.runs.nunique() == 1
     assert tidy.data.nunique() == 2
+
+
+def test_gains_are_drawn_over_the_line_that_is_named(report):
+    lines = {"a": baseline.SCRATCH.but(lr=1e-4), "BL": baseline.SCRATCH}
+    figure = report.sweep(
+        "errors", lines, "error", [0.1], keep=0.1, test=lambda e: report.dataset(), gains="BL"
+    )
+    assert figure.axes[1].get_ylabel() == "mAP: gain over BL (points)"
+    tidy = pd.read_csv(report.tables / "00_quickstart_errors.csv")
+    assert set(tidy.against) == {"BL"}
+    (bars,) = figure.axes[1].containers  # BL itself is the zero
+    gain = tidy[(tidy.row == "a") & (tidy.metric == "mAP")].gain.item()
+    assert bars.lines[0].get_ydata().tolist() == pytest.approx([gain], rel=1e-5)
+
+
+def test_several_settings_share_one_figure_and_are_saved_each(report):
+    object.__setattr__(report.profile, "points", None)
+    panels = {
+        "rate": ("learning rate", lambda lr: baseline.SCRATCH.but(lr=lr), [1e-3, 1e-4], 1e-3),
+        "decay": ("decay", lambda d: baseline.SCRATCH.but(weight_decay=d), [1e-3], 1e-3),
+    }
+    figure = report.sweeps("s", "base", panels)
+    assert [axis.get_xlabel() for axis in figure.axes] == ["learning rate", "decay"]
+    assert figure.axes[0].get_shared_y_axes().joined(*figure.axes)
+    for key, xs in {"rate": [1e-3, 1e-3, 1e-4, 1e-4], "decay": [1e-3] * 2}.items():
+        tidy = pd.read_csv(report.tables / f"00_quickstart_s_{key}.csv")
+        assert tidy.x.tolist() == xs
+    assert (report.figures / "00_quickstart_s.png").is_file()
+    object.__setattr__(report.profile, "rows", "headline")
+    assert report.sweeps("s", "base", panels) is None

@@ -294,7 +294,7 @@ def test_a_sweep_over_what_is_tested_on_trains_once(report):
 
 
 def test_gains_are_drawn_over_the_line_that_is_named(report):
-    lines = {"a": baseline.SCRATCH.but(lr=1e-4), "BL": baseline.SCRATCH}
+    lines = {"a": baseline.RECIPE.but(lr=1e-4), "BL": baseline.SCRATCH}
     figure = report.sweep(
         "errors", lines, "error", [0.1], keep=0.1, test=lambda e: report.dataset(), gains="BL"
     )
@@ -309,8 +309,8 @@ def test_gains_are_drawn_over_the_line_that_is_named(report):
 def test_several_settings_share_one_figure_and_are_saved_each(report):
     object.__setattr__(report.profile, "points", None)
     panels = {
-        "rate": ("learning rate", lambda lr: baseline.SCRATCH.but(lr=lr), [1e-3, 1e-4], 1e-3),
-        "decay": ("decay", lambda d: baseline.SCRATCH.but(weight_decay=d), [1e-3], 1e-3),
+        "rate": ("learning rate", lambda lr: baseline.RECIPE.but(lr=lr), [1e-3, 1e-4], 1e-3),
+        "decay": ("decay", lambda d: baseline.RECIPE.but(weight_decay=d), [1e-3], 1e-3),
     }
     figure = report.sweeps("s", "base", panels)
     assert [axis.get_xlabel() for axis in figure.axes] == ["learning rate", "decay"]

@@ -328,7 +328,10 @@ class Report:
             self.save(frames[label], f"{name}_{key}")
         drawing: dict[str, Any] = {"marks": {label: keep for label, _, _, keep in panels.values()}}
         if study:
-            drawing |= {"points": frames, "note": committed.note(pd.concat(study.values()))}
+            drawing |= {
+                "points": frames,
+                "note": committed.note(pd.concat(study.values()), "lines"),
+            }
         return self.figure(sweeps(study or frames, **drawing), name)
 
     def _along(

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from reidlib.data import EMBEDDED
 from reidlib.errors import ReidError
 from reidlib.system.files import atomic_write, root
 from reidlib.workbook import profile as profiles
@@ -127,8 +126,9 @@ def tables(folders: Sequence[str] = COMMITTED, base: Path | None = None) -> list
                 suffix = other.removeprefix(folder).replace("_", "-", 1)
                 if other.startswith(f"{folder}_") and name.endswith(suffix):
                     name, profile = name.removesuffix(suffix), other
-            drawn = profiles.load(profile, parts[1]).dataset in EMBEDDED
-            found.append(Table(path, parts[1], name, profile, DRAWN if drawn else REAL))
+            # only drawn people's results are committed there, whatever profile is asked for now
+            data = DRAWN if folder == profiles.COMMITTED else REAL
+            found.append(Table(path, parts[1], name, profile, data))
     return found
 
 

@@ -184,8 +184,7 @@ def script(text: str) -> list[str]:
     head = f"""
         import sys, time
         from pathlib import Path
-        from reidlib.train import build
-from reidlib.train import loop as train
+        from reidlib.train import loop as train
         from reidlib.train.recipe import Recipe
         from reidlib.train.sweep import fit_all, processes
         RECIPE = {RECIPE!r}

@@ -294,7 +294,7 @@ def test_a_sweep_over_what_is_tested_on_trains_once(report):
 
 
 def test_gains_are_drawn_over_the_line_that_is_named(report):
-    lines = {"a": baseline.RECIPE.but(lr=1e-4), "BL": baseline.SCRATCH}
+    lines = {"a": baseline.RECIPE.but(lr=1e-4), "BL": baseline.RECIPE}
     figure = report.sweep(
         "errors", lines, "error", [0.1], keep=0.1, test=lambda e: report.dataset(), gains="BL"
     )

@@ -6,6 +6,7 @@ What is set is set for a while, then put back.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar, get_args
@@ -15,6 +16,10 @@ import torch
 from reidlib.errors import ReidError, nearest
 
 
+_EXACT = threading.RLock()
+_before: list[tuple[str, bool]] = []  # one entry for each block that is open now, in any thread
+
+
 @contextmanager
 def full_precision() -> Iterator[None]:
     """float32 products and convolutions in float32, whatever is set elsewhere.
@@ -22,15 +27,24 @@ def full_precision() -> Iterator[None]:
     TF32 keeps 10 of the 23 bits of a factor, and torch's convolutions use it unless they are told.
     Training in bf16 asks for less precision where it does no harm; what is left in float32 (losses,
     distances, the metrics) is there because it needs it.
+
+    The setting is the process's, not the thread's: what stood before the first of several blocks
+    that overlap comes back when the last of them ends.
     """
-    matmul, convolution = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
+    cudnn = torch.backends.cudnn
+    with _EXACT:
+        found = (torch.get_float32_matmul_precision(), cudnn.allow_tf32)
+        _before.append(_before[0] if _before else found)
+        torch.set_float32_matmul_precision("highest")
+        cudnn.allow_tf32 = False
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(matmul)
-        torch.backends.cudnn.allow_tf32 = convolution
+        with _EXACT:
+            matmul, convolution = _before.pop()
+            if not _before:
+                torch.set_float32_matmul_precision(matmul)
+                cudnn.allow_tf32 = convolution
 
 
 @contextmanager

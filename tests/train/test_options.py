@@ -144,16 +144,34 @@ def test_a_compiler_that_fails_is_named(monkeypatch):
 # --- exact
 
 
-def test_float32_is_float32_while_it_trains_and_afterwards_as_before():
+@pytest.fixture
+def rounded(monkeypatch):
+    """Products and convolutions may be rounded to TF32, whatever stood before."""
+    before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
-    try:
-        with full_precision():
-            assert torch.get_float32_matmul_precision() == "highest"
-            assert not torch.backends.cudnn.allow_tf32
-        assert torch.get_float32_matmul_precision() == "high"
-        assert torch.backends.cudnn.allow_tf32
-    finally:
-        torch.set_float32_matmul_precision("highest")
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+def test_float32_is_float32_while_it_trains_and_afterwards_as_before(rounded):
+    with full_precision():
+        assert torch.get_float32_matmul_precision() == "highest"
+        assert not torch.backends.cudnn.allow_tf32
+    assert torch.get_float32_matmul_precision() == "high"
+    assert torch.backends.cudnn.allow_tf32
+
+
+def test_float32_is_float32_until_the_last_of_two_threads_is_through(rounded):
+    first, second = full_precision(), full_precision()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)  # the other still computes
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert not torch.backends.cudnn.allow_tf32
+    second.__exit__(None, None, None)
+    assert torch.get_float32_matmul_precision() == "high"
+    assert torch.backends.cudnn.allow_tf32
 
 
 def test_a_deterministic_run_is_the_same_and_leaves_everything_as_it_was(

@@ -15,7 +15,6 @@ import torch
 
 from reidlib.errors import ReidError, nearest
 
-
 _EXACT = threading.RLock()
 _before: list[tuple[str, bool]] = []  # one entry for each block that is open now, in any thread
 

@@ -11,6 +11,7 @@ from reidlib.visualize.curves import (
     sweep,
     sweeps,
     time_shares,
+    training_costs,
     training_curves,
 )
 from reidlib.visualize.images import partial_probes, people_grid, statistics, true_boxes
@@ -37,6 +38,7 @@ __all__ = [
     "sweep",
     "sweeps",
     "time_shares",
+    "training_costs",
     "training_curves",
     "true_boxes",
     "use_style",

@@ -101,6 +101,23 @@ def metrics_table(metrics: Mapping[str, Metrics]) -> pd.DataFrame:
     return pd.DataFrame(rows).T.astype({"valid queries": int}).rename_axis("evaluated on")
 
 
+def training_costs(infos: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """One row a run, out of its ``info``: steps, images a step, minutes, images a second (median),
+    the arithmetic's type and the device."""
+    rows = {
+        name: {
+            "steps": info["steps"],
+            "images a step": info["batch"],
+            "minutes": info["seconds"] / 60,
+            "images/s": info["images_per_s"],
+            "precision": info["precision"],
+            "device": f"{info['device']}, {info['threads']} threads",
+        }
+        for name, info in infos.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("network")
+
+
 def beside(grids: dict[str, pd.DataFrame], measure: str = "rank-1 (%)") -> Figure:
     """Tables over two settings as heat maps side by side, such as printed beside measured.
 

@@ -18,6 +18,7 @@ import yaml
 from reidlib.data import EMBEDDED, LOADERS
 from reidlib.errors import ReidError, nearest
 from reidlib.models.weights import NAMED
+from reidlib.papers.comparators import baseline
 from reidlib.system.files import root
 from reidlib.system.types import check_type, frozen, hints_of
 
@@ -39,6 +40,9 @@ class Profile:
     data_options: dict[str, Any] = field(default_factory=dict)  # options of the dataset's loader
     backbone: str | None = None  # None: the recipe's own
     weights: str | None = None  # None: random, "imagenet", "start", or a file
+    # backbone, weights and size of a baseline that is trained first, once: the backbone of every
+    # other run on this dataset begins as it ended
+    start: dict[str, Any] | None = None
     size: tuple[int, int] | None = None  # height, width in pixels; None: the recipe's own
     length: float = 1.0  # factor on a recipe's epochs, warm-up and milestones
     steps: int | None = None  # fixes the number of steps; the schedule keeps its shape
@@ -78,7 +82,15 @@ class Profile:
             scaled["start"] = tuple(
                 self._start(start, recipe, seed, scaled | changes) for start in recipe.start
             )
-        return recipe.but(**(scaled | changes))
+        applied = recipe.but(**(scaled | changes))
+        return applied if applied.start or not self.start else self._begun(applied)
+
+    def started(self) -> Recipe:
+        """The baseline that every run begins as. Raises ReidError if ``start`` is not given."""
+        if not self.start:
+            raise ReidError(f"profile {self.name} has no start: its runs begin at weights")
+        own = {"dataset": self.dataset, "data_options": self.data_options}
+        return baseline.FINE_TUNED.but(**own, **self.start)
 
     def thinned(self, values: Sequence[Any], keep: Any) -> list[Any]:
         """At most ``points`` of ``values``, in their order: ``keep``, then the ends, then evenly
@@ -92,11 +104,23 @@ class Profile:
         chosen |= {next(rest) for _ in range(n - len(chosen))}
         return [value for i, value in enumerate(values) if i in chosen]
 
+    def _begun(self, recipe: Recipe) -> Recipe:
+        """The recipe, begun as the profile's baseline: if its backbone is that one's, if it is not
+        that baseline itself, and if it trains on the same people (a run on other people that is
+        tested on these must not have seen them)."""
+        first = self.started()
+        same = (recipe.dataset, recipe.backbone) == (first.dataset, first.backbone)
+        return (
+            recipe.but(start=(first,)) if same and recipe.but(seed=first.seed) != first else recipe
+        )
+
     def _start(
         self, start: Recipe, recipe: Recipe, seed: int | None, scaled: Mapping[str, Any]
     ) -> Recipe:
         """A run that ``recipe`` starts from, at the same scale. One on another dataset than the
         recipe's keeps it, and its own options of the data always win."""
+        if self.start and start == self.started():
+            return start
         name = start.dataset if start.dataset != recipe.dataset else scaled["dataset"]
         options = scaled["data_options"] if name == scaled["dataset"] else {}
         own = start.data_options if name == start.dataset else {}
@@ -228,7 +252,7 @@ def _checked(given: Any, where: str) -> dict[str, Any]:
         right, wanted = _RANGES.get(key, (lambda _: True, ""))
         if not right(values[key]):
             raise ReidError(f"{where}: {key} is {value!r}, must be {wanted}")
-    for key in values.keys() & {"data_options", "domains"}:
+    for key in values.keys() & {"data_options", "domains", "start"}:
         values[key] = frozen(values[key])
     for name, domain in values.get("domains", {}).items():
         if domain is None:

@@ -96,6 +96,13 @@ def test_ranked_lists_frame_right_green_and_wrong_red(dataset):
     assert tuple(image[0, 2 * step]) == rgb(WRONG)
 
 
+def test_training_costs_are_in_minutes_one_row_a_run():
+    info = {"steps": 40, "batch": 64, "seconds": 90.0, "images_per_s": 28.4, "precision": "bf16"}
+    table = visualize.training_costs({"a": info | {"device": "CPU", "threads": 2}})
+    assert table.loc["a", "minutes"] == 1.5
+    assert table.loc["a", "device"] == "CPU, 2 threads"
+
+
 def test_metrics_table_is_in_percent():
     metrics = score(torch.tensor([[0.1, 0.2]]), [1], [2, 1], [1], [2, 2])
     table = visualize.metrics_table({"two": metrics})

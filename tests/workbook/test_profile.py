@@ -224,3 +224,23 @@ def test_profiles_scale_a_real_recipe(name: str, monkeypatch: pytest.MonkeyPatch
     assert recipe.data_options == read.data_options
     assert recipe.warmup / recipe.epochs == Recipe().warmup / Recipe().epochs
     assert recipe == read.apply(recipe)
+
+
+def test_runs_on_the_same_people_begin_as_the_profiles_start(params: Path) -> None:
+    write(params, start="{backbone: tiny, weights: null, size: [96, 32]}")
+    own = profile.load("own")
+    recipe = Recipe(model="rmgl", backbone="tiny", size=(192, 64))
+    (first,) = own.apply(recipe).start
+    assert (first.model, first.dataset, first.size) == ("baseline", "synthetic", (96, 32))
+    assert first.data_options == {"images": 2, "size": (64, 32)}
+    assert all(own.apply(recipe, seed).start == (first,) for seed in own.seeds)  # one start
+    assert own.apply(recipe, dataset="market1501").start == ()  # these people would be known to it
+    assert own.apply(recipe, backbone="resnet18").start == ()
+    assert own.apply(first, steps=None, size=(96, 32)).start == ()  # it begins at its weights
+    chained = own.apply(recipe.but(start=(Recipe(model="baseline", backbone="tiny"),)))
+    assert chained.start[0].start == (first,)
+
+
+def test_a_profile_without_a_start_has_none(params: Path) -> None:
+    with pytest.raises(ReidError, match="profile own has no start: its runs begin at weights"):
+        profile.load("own").started()

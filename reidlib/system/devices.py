@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Literal
 
 import torch
 
@@ -36,6 +37,24 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         raise ReidError(
             f'device "{device}" is asked for and torch finds {torch.cuda.device_count()} CUDA '
-            'devices: use another, or "cpu"'
+            f'devices{why_no_cuda()}: use another, or "cpu"'
         )
     return found
+
+
+def why_no_cuda() -> str:
+    """Why torch finds no GPU, in brackets and in its own words (the driver is too old, say); empty
+    if it finds one."""
+    if torch.cuda.is_available():
+        return ""
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:
+        return f" ({str(error).split('. ')[0].split(chr(10))[0].rstrip('.')})"
+    return ""
+
+
+def auto_precision(device: torch.device) -> Literal["bf16", "float32"]:
+    """bf16 on a GPU that computes in it (Ampere and newer; Turing would emulate it, slowly)."""
+    native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16" if native else "float32"

@@ -19,7 +19,7 @@ from reidlib.errors import ReidError
 from reidlib.models.base import count_parameters
 from reidlib.system import parallel
 from reidlib.system.compute import check_mode, compiled, determinism, forget, full_precision
-from reidlib.system.devices import pick_device
+from reidlib.system.devices import auto_precision, pick_device
 from reidlib.system.files import atomic_write
 from reidlib.system.lock import claim
 from reidlib.system.parallel import with_global_batch_norm
@@ -129,9 +129,7 @@ def _train(
     if total is None:
         total = max(1, round(recipe.epochs * steps_per_epoch))
     interval = max(1, total // 100)  # steps per row of the history
-    precision = recipe.precision
-    if precision == "auto":
-        precision = "bf16" if device.type == "cuda" else "float32"
+    precision = auto_precision(device) if recipe.precision == "auto" else recipe.precision
     autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=precision == "bf16")
 
     # Where an earlier call was cut off. Rows of the history that are later than the checkpoint

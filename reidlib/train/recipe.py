@@ -63,7 +63,7 @@ class Recipe:
     schedule: Literal["step", "cosine"] = "step"
     milestones: tuple[float, ...] = (40.0, 70.0)  # epochs; lr times gamma after each
     gamma: float = 0.1
-    precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: bf16 on CUDA, float32 on CPU
+    precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: see ``auto_precision``
     seed: int = 0
     start: tuple[Recipe, ...] = ()  # runs whose weights are taken over first, in this order
 

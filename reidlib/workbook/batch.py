@@ -185,6 +185,7 @@ def _report_folder(notebook: str, profile: str, overrides: Mapping[str, Any]) ->
     from reidlib.models.weights import NAMED, start_file
 
     wanted = profiles.load(profile, notebook, overrides)
+    wanted.pick_device()
     if wanted.backbone is not None:
         check_backbone(wanted.backbone)
     if wanted.weights == "start":

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
 import yaml
 
 from reidlib.data import EMBEDDED, LOADERS
 from reidlib.errors import ReidError, nearest
 from reidlib.models.weights import NAMED
 from reidlib.papers.comparators import baseline
+from reidlib.system.devices import pick_device, why_no_cuda
 from reidlib.system.files import root
 from reidlib.system.types import check_type, frozen, hints_of
 
@@ -44,17 +46,29 @@ class Profile:
     # other run on this dataset begins as it ended
     start: dict[str, Any] | None = None
     size: tuple[int, int] | None = None  # height, width in pixels; None: the recipe's own
-    length: float = 1.0  # factor on a recipe's epochs, warm-up and milestones
-    steps: int | None = None  # fixes the number of steps; the schedule keeps its shape
+    epochs: float | None = None  # at most so many; a schedule that is cut keeps its shape
+    steps: int | None = None  # instead of epochs; the schedule keeps its shape
     ids_per_batch: int | None = None  # None: the recipe's own
     images_per_id: int | None = None  # None: the recipe's own
-    precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: bf16 on CUDA alone
+    precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: bf16 on GPUs that have it
+    device: Literal["auto", "cuda", "cpu"] = "auto"  # auto: CUDA if there is one, else the CPU
     rows: Literal["all", "headline"] = "all"  # of each table, what a notebook calls its headline
     points: int | None = None  # at most so many values of a sweep; None: all
     # what stands here for the other datasets that papers print on: their name -> dataset and, if
     # need be, data_options
     domains: dict[str, dict[str, Any]] = field(default_factory=dict)
     workers: int | None = None  # processes that train; None: one for each GPU or CPU core
+
+    def pick_device(self) -> torch.device:
+        """What it trains on. Raises ReidError where that is a GPU and there is none: a profile for
+        one would take a CPU months."""
+        try:
+            return pick_device(None if self.device == "auto" else self.device)
+        except ReidError:
+            raise ReidError(
+                f"profile {self.name} is for a GPU and torch finds none{why_no_cuda()}: run it on "
+                "a machine with one, or say that the CPU shall do it, with device=cpu"
+            ) from None
 
     def apply(self, recipe: Recipe, seed: int | None = None, **changes: Any) -> Recipe:
         """The recipe at this profile's scale. ``changes`` win over the profile; ``seed`` is the
@@ -70,10 +84,10 @@ class Profile:
         for key in ("backbone", "size", "steps", "ids_per_batch", "images_per_id"):
             if getattr(self, key) is not None:
                 scaled[key] = getattr(self, key)
-        if self.length != 1:
-            scaled["epochs"] = recipe.epochs * self.length
-            scaled["warmup"] = recipe.warmup * self.length
-            scaled["milestones"] = tuple(epoch * self.length for epoch in recipe.milestones)
+        if self.epochs is not None and self.epochs < recipe.epochs:
+            share = self.epochs / recipe.epochs
+            scaled["epochs"], scaled["warmup"] = self.epochs, recipe.warmup * share
+            scaled["milestones"] = tuple(epoch * share for epoch in recipe.milestones)
         if changes.get("dataset", self.dataset) != self.dataset:
             scaled["data_options"] = {}
         if recipe.steps == 0:  # nothing is trained, only put together
@@ -187,10 +201,8 @@ def _built(name: str, values: dict[str, Any], file: str) -> Profile:
     if values.get("weights") not in (None, *NAMED):
         values["weights"] = str(root() / values["weights"])  # relative to the checkout
     profile = Profile(name=name, **{"folder": name, **values})
-    if profile.steps is not None and profile.length != 1:
-        raise ReidError(
-            f"{file}: steps and length exclude each other: set steps: null or length: 1"
-        )
+    if profile.steps is not None and profile.epochs is not None:
+        raise ReidError(f"{file}: steps and epochs exclude each other: set one of them to null")
     if COMMITTED in (profile.name, profile.folder) and profile.dataset not in EMBEDDED:
         raise ReidError(
             f"profile {name} with dataset {profile.dataset}: {COMMITTED}/ is committed and real "
@@ -224,7 +236,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {  # key: (test, what is
     "folder": (lambda v: bool(re.fullmatch(r"\w[\w.-]*", v)), "a plain folder name"),
     "dataset": (bool, "the name of a dataset"),
     "size": (lambda v: v is None or min(v) > 0, "[height, width] in pixels"),
-    "length": (lambda v: 0 < v < float("inf"), "a finite number above 0"),
+    "epochs": (lambda v: v is None or 0 < v < float("inf"), "a finite number above 0"),
     "steps": (lambda v: v is None or v > 0, "above 0"),
     "ids_per_batch": (lambda v: v is None or v > 1, "above 1"),
     "images_per_id": (lambda v: v is None or v > 0, "above 0"),

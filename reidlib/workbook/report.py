@@ -14,7 +14,6 @@ from reidlib.errors import ReidError, nearest
 from reidlib.evaluate.compare import Comparison, compare
 from reidlib.evaluate.verdict import too_short
 from reidlib.models import ReIDModel
-from reidlib.system.devices import pick_device
 from reidlib.system.files import atomic_write, root
 from reidlib.train.loop import fit
 from reidlib.train.recipe import Recipe, outline
@@ -49,6 +48,7 @@ class Report:
     ) -> None:
         self.notebook = notebook
         self.profile: Profile = profiles.load(profile, notebook, overrides)
+        self.device = self.profile.pick_device()
         self.figures = root() / "figures" / self.profile.folder
         self.tables = root() / "reports" / self.profile.folder / "tables"
         self.study = root() / "reports" / profiles.COMMITTED / "tables"
@@ -104,7 +104,7 @@ class Report:
 
     def fit(self, recipe: Recipe, seed: int | None = None, **changes: Any) -> Run:
         """Trains (or finds) the recipe at this profile's scale."""
-        return fit(self.recipe(recipe, seed, **changes))
+        return fit(self.recipe(recipe, seed, **changes), device=self.device)
 
     def fit_all(
         self,
@@ -125,14 +125,21 @@ class Report:
         ]
         names = [f"{name}, seed {seed}" for name, _, seed in jobs]
         with executor_for(recipes, self.profile.workers, evaluations) as executor:
-            runs = iter(fit_all(recipes, executor=executor, names=names, evaluations=evaluations))
+            found = fit_all(
+                recipes,
+                executor=executor,
+                device=None if self.profile.device == "auto" else self.profile.device,
+                names=names,
+                evaluations=evaluations,
+            )
+        runs = iter(found)
         return {name: [next(runs) for _ in self.seeds] for name in rows}
 
     def model(self, of: Recipe | Run) -> ReIDModel:
         """The trained model of a run, or of a recipe at this profile's scale, on the device of this
         machine."""
         run = of if isinstance(of, Run) else self.fit(of)
-        return run.load_model(pick_device())
+        return run.load_model(self.device)
 
     @staticmethod
     def outline(recipe: Recipe) -> ReIDModel:
@@ -405,7 +412,10 @@ class Report:
         return {
             name: Measured(
                 trained[name],
-                [run.evaluate(dataset, **options[name]) for run in trained[name]],
+                [
+                    run.evaluate(dataset, device=self.device, **options[name])
+                    for run in trained[name]
+                ],
                 dataset or trained[name][0].recipe.load_dataset(),
                 options[name],
             )

@@ -163,7 +163,7 @@ def test_interrupted_is_marked(
         (["--profile", "onw"], '"onw" is not a profile in'),
         (["--only", "00_god"], 'did you mean "00_good"?'),
         (["--set", "step=3"], 'overrides has the unknown key "step", did you mean "steps"?'),
-        (["--set", "length=1e-4"], "write 1.0e-4"),
+        (["--set", "epochs=1e-4"], "write 1.0e-4"),
         (["--set", "steps"], "write --set name=value"),
         (["--set", "steps=1", "--set", "steps=2"], "--set steps is given twice"),
         (["--set", "dataset=sinthetic"], 'unknown dataset "sinthetic", did you mean "synthetic"?'),

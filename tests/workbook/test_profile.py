@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from reidlib.errors import ReidError
+from reidlib.papers.comparators import pcb
+from reidlib.papers.scr import recipe as scr
 from reidlib.train.recipe import Recipe
 from reidlib.workbook import profile
 
@@ -74,7 +77,7 @@ def test_these_are_all_the_profiles() -> None:
 
 def test_defaults_and_tuples(params: Path) -> None:
     read = profile.load("own")
-    assert (read.folder, read.length, read.steps, read.backbone) == ("own", 1.0, None, None)
+    assert (read.folder, read.epochs, read.steps, read.backbone) == ("own", None, None, None)
     assert read.seeds == (3, 1)
     assert read.data_options == {"images": 2, "size": (64, 32)}
 
@@ -130,10 +133,10 @@ def test_unknown_profile(params: Path) -> None:
         ({"steps": "true"}, "steps is True"),
         ({"steps": "2.5"}, "steps is 2.5"),
         ({"steps": "[]"}, "steps is"),
-        ({"length": "1e-4"}, r"length is '1e-4' .str., not float .*write 1\.0e-4"),
-        ({"length": "0"}, "length is 0"),
-        ({"length": ".nan"}, "length is nan"),
-        ({"length": ".inf"}, "length is inf"),
+        ({"epochs": "1e-4"}, r"epochs is '1e-4' .str., not float .*write 1\.0e-4"),
+        ({"epochs": "0"}, "epochs is 0"),
+        ({"epochs": ".nan"}, "epochs is nan"),
+        ({"epochs": ".inf"}, "epochs is inf"),
         ({"data_options": "[1]"}, "data_options is"),
         ({"size": "[96]"}, r"size is \[96\] .*tuple\[int, int\]"),
         ({"size": "[96, 0]"}, "size is"),
@@ -143,7 +146,7 @@ def test_unknown_profile(params: Path) -> None:
         ({"folder": "../study"}, "folder is"),
         ({"images_per_id": "a"}, "images_per_id is 'a'"),
         ({"ids_per_batch": "1"}, "ids_per_batch is 1"),
-        ({"steps": "3", "length": "0.5"}, "steps and length exclude each other"),
+        ({"steps": "3", "epochs": "0.5"}, "steps and epochs exclude each other"),
         ({"title": "a\ntitle: b"}, 'the key "title" is given twice'),
         ({"size": "[96, 48"}, "own.yaml cannot be read as YAML"),
         ({"notebooks": "{50_rmlg: {steps: 2}}"}, '"50_rmlg".*did you mean "50_rmgl"'),
@@ -199,10 +202,34 @@ def test_apply_with_steps_leaves_the_shape(params: Path) -> None:
 
 
 def test_apply_scales_epochs_warmup_and_milestones(params: Path) -> None:
-    write(params, length="0.5", weights="imagenet")
+    write(params, epochs="50", weights="imagenet")
     recipe = profile.load("own").apply(FakeRecipe(), seed=1)  # type: ignore[arg-type]
     assert (recipe.epochs, recipe.warmup, recipe.milestones) == (50.0, 5.0, (20.0, 35.0))
     assert (recipe.seed, recipe.weights, recipe.backbone) == (1, "imagenet", "resnet50")
+
+
+def test_a_shorter_schedule_stays_as_it_is(params: Path) -> None:
+    """PCB's 60 epochs are not cut to 7 because SCR's 500 are cut to 60."""
+    write(params, epochs="60")
+    read = profile.load("own")
+    assert read.apply(pcb.RECIPE).epochs == 60
+    assert read.apply(pcb.RECIPE).milestones == pcb.RECIPE.milestones == (40,)
+    scr_recipe = read.apply(scr.RECIPE)
+    assert (scr_recipe.epochs, scr_recipe.milestones) == (60, (36, 48))
+
+
+def test_a_profile_for_a_gpu_is_refused_without_one(
+    params: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(params, device="cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ReidError, match=r"profile own is for a GPU and torch finds none .*=cpu"):
+        profile.load("own").pick_device()
+    assert profile.load("own", overrides={"device": "cpu"}).pick_device().type == "cpu"
+    for name in ("market1501", "paper"):
+        monkeypatch.undo()
+        assert profile.load(name).device == "cuda"
 
 
 def test_changes_win_over_the_profile(params: Path) -> None:

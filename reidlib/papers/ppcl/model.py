@@ -157,7 +157,8 @@ class PPCL(ReIDModel):
         return geometry.sample(partial, geometry.placement(window)), window
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Algorithm 1. L_R is a constant here: the rectifier is trained and frozen."""
+        """Algorithm 1. L_R is a constant here: the rectifier is trained and frozen. ``own`` is L_L
+        (Eq. 13)."""
         x, label = batch.images, batch.label
         true = cut_boxes(len(x), self.ratio).to(x.device, non_blocking=True)  # line 5
         rectified, region = self.rectify_cut(x, true)  # Eq. 2

@@ -7,6 +7,8 @@ neighbours are kept, found over row blocks; no N x N matrix is ever held.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -17,6 +19,7 @@ from reidlib.system.compute import full_precision
 from reidlib.system.sparse import Rows, mean_of_rows, sum_of_minima
 
 BLOCK = 2**24  # distances held at once: 64 MB of float32
+FEW = 128  # but at least as many rows: a product with fewer waits for memory
 Features = Tensor | np.ndarray
 ROWS, PAIRS = 256, 1024  # images, and pairs of features, handled at once: what fits a cache
 
@@ -36,18 +39,35 @@ def k_reciprocal(
     Memory beyond features and result grows with (Q + G) k1, not with (Q + G)².
     Raises ReidError for shapes that do not fit, values that are not finite, or bad parameters.
     """
-    query, gallery, features = _checked(query, gallery)
+    result, start = torch.empty(0), 0
+    for block in k_reciprocal_blocks(query, gallery, k1, k2, lambda_):
+        if not start:
+            result = block.new_empty(len(query), len(gallery))
+        result[start : start + len(block)] = block
+        start += len(block)
+    return result
+
+
+def k_reciprocal_blocks(
+    query: Features, gallery: Features, k1: int = 20, k2: int = 6, lambda_: float = 0.3
+) -> Iterator[Tensor]:
+    """``k_reciprocal`` for galleries whose distances do not fit in memory: blocks [B,G] of its
+    rows, in order, as ``evaluate.score`` takes them."""
+    features, num_query = _checked(query, gallery), len(query)
     if k1 < 1 or k2 < 1 or not 0 <= lambda_ <= 1:
         raise ReidError(f"k1 {k1} and k2 {k2} must be at least 1, lambda_ {lambda_} in [0, 1]")
-    result, near, scale = _nearest(features, len(query), max(k1 + 1, k2), lambda_)
-    weights = _weights(features, *_reciprocal_sets(near, k1), scale)
+    square = features.square().sum(1)
+    near, largest = nearest(features, square, max(k1 + 1, k2))
+    weights = _weights(features, *_reciprocal_sets(near, k1), largest.cpu().numpy())
     if k2 > 1:
         weights = mean_of_rows(weights, near[:, :k2])
-    for rows, shared in sum_of_minima(weights, len(query)):
+    step = max(1, BLOCK // len(gallery))
+    for rows, shared in sum_of_minima(weights, num_query, step):
+        block = _without_own_square(features[rows], features[num_query:], square[num_query:])
+        block.add_(square[rows, None]).clamp_(min=0).mul_(lambda_ / largest[rows, None])
         jaccard = np.divide(shared, 2 - shared, out=shared)  # Eq. 10: minima and maxima sum to 2
         jaccard = np.subtract(1, jaccard, out=jaccard)
-        result[rows] += torch.from_numpy(jaccard).to(result.device).mul_(1 - lambda_)
-    return result
+        yield block.add_(torch.from_numpy(jaccard).to(block.device), alpha=1 - lambda_)
 
 
 def average_query_expansion(query: Features, gallery: Features, k: int = 5) -> Tensor:
@@ -57,7 +77,8 @@ def average_query_expansion(query: Features, gallery: Features, k: int = 5) -> T
     Returns the new query features [Q,D], L2-normalised, float32. (Chum et al., Total Recall, ICCV
     2007, with ranks in place of spatial verification.) Raises ReidError as ``k_reciprocal`` does.
     """
-    query, gallery, _ = _checked(query, gallery)
+    _checked(query, gallery)
+    query, gallery = torch.as_tensor(query), torch.as_tensor(gallery)
     if not 1 <= k <= len(gallery):
         raise ReidError(f"k is {k}, there are {len(gallery)} gallery images to average with")
     query, gallery = F.normalize(query.float()), F.normalize(gallery.float())
@@ -70,9 +91,9 @@ def average_query_expansion(query: Features, gallery: Features, k: int = 5) -> T
     return torch.cat(parts)
 
 
-def _checked(query: Features, gallery: Features) -> tuple[Tensor, Tensor, Tensor]:
-    """Both as tensors, and all features [N,D] float32, moved so that their mean is 0: no distance
-    changes, and less is lost to rounding when squared norms are subtracted."""
+def _checked(query: Features, gallery: Features) -> Tensor:
+    """All features [N,D] float32, moved so that their mean is 0: no distance changes, and less is
+    lost to rounding when squared norms are subtracted."""
     query, gallery = (torch.as_tensor(side) for side in (query, gallery))
     if query.ndim != 2 or gallery.ndim != 2 or query.shape[1] != gallery.shape[1]:
         raise ReidError(
@@ -86,40 +107,32 @@ def _checked(query: Features, gallery: Features) -> tuple[Tensor, Tensor, Tensor
         row = int(bad[0])
         side, row = ("query", row) if row < len(query) else ("gallery", row - len(query))
         raise ReidError(f"the feature of {side} image {row} is not finite")
-    return query, gallery, features.sub_(features.mean(0))
+    return features.sub_(features.mean(0))
 
 
-def _nearest(
-    features: Tensor, num_query: int, k: int, lambda_: float
-) -> tuple[Tensor, np.ndarray, np.ndarray]:
+def nearest(features: Tensor, square: Tensor, k: int) -> tuple[np.ndarray, Tensor]:
     """The k nearest images of each, itself among them, found over blocks of rows.
 
-    Returns lambda_ times the scaled distances of query and gallery [Q,G]; the neighbours [N,k] by
-    distance, equal ones by number; and the largest squared distance of each image [N].
+    ``square`` [N]: squared norms of the features [N,D]. Returns the neighbours [N,k] by distance,
+    equal ones by number, and the largest squared distance of each image [N].
     """
-    number = len(features)
-    k = min(k, number)
-    square = features.square().sum(1, keepdim=True)
-    left = torch.cat([features, torch.ones_like(square)], 1)
-    right = torch.cat([features * -2, square], 1)  # left @ right.T + square: squared distances
-    result = features.new_empty(num_query, number - num_query)
-    nearest, largest = [], []
-    step = max(1, BLOCK // number)
-    for start in range(0, number, step):
-        own = square[start : start + step]
-        with full_precision():
-            block = left[start : start + step] @ right.T
+    k, step = min(k, len(features)), max(FEW, BLOCK // len(features))
+    found, largest = [], []
+    for some, own in zip(features.split(step), square.split(step), strict=True):
+        block = _without_own_square(some, features, square)
         value, index = block.topk(k, dim=1, largest=False)
         order = index.argsort(dim=1)
         again = value.gather(1, order).argsort(dim=1, stable=True)
-        nearest.append(index.gather(1, order.gather(1, again)))
-        scale = (block.amax(1, keepdim=True) + own).clamp_(min=torch.finfo(block.dtype).tiny)
-        largest.append(scale[:, 0])
-        if start < num_query:
-            own, scale = own[: num_query - start], scale[: num_query - start]
-            part = (block[: len(own), num_query:] + own).clamp_(min=0)
-            result[start : start + len(own)] = part.mul_(lambda_ / scale)
-    return result, torch.cat(nearest).cpu().numpy(), torch.cat(largest).cpu().numpy()
+        found.append(index.gather(1, order.gather(1, again)).cpu())
+        largest.append((block.amax(1) + own).clamp_(min=torch.finfo(block.dtype).tiny))
+    return torch.cat(found).numpy(), torch.cat(largest)
+
+
+def _without_own_square(some: Tensor, features: Tensor, square: Tensor) -> Tensor:
+    """Squared Euclidean distances [B,N] less the squared norm of each of ``some`` [B,D], which
+    changes no row's order."""
+    with full_precision():
+        return torch.addmm(square, some, features.T, alpha=-2)
 
 
 def _mutual(near: np.ndarray) -> np.ndarray:

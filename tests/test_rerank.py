@@ -78,10 +78,14 @@ def test_blocks_do_not_matter(monkeypatch):
     whole = k_reciprocal(query, gallery)
     np.testing.assert_allclose(whole, dense(query.numpy(), gallery.numpy(), 20, 6, 0.3), atol=1e-6)
     monkeypatch.setattr(rerank, "BLOCK", 200)
+    monkeypatch.setattr(rerank, "FEW", 3)
     monkeypatch.setattr(rerank, "ROWS", 7)
     monkeypatch.setattr(rerank, "PAIRS", 5)
     monkeypatch.setattr(sparse, "CELLS", 100)
     np.testing.assert_allclose(k_reciprocal(query, gallery), whole, atol=1e-6)
+    parts = list(rerank.k_reciprocal_blocks(query, gallery))
+    assert [len(part) for part in parts] == [2] * 10
+    np.testing.assert_allclose(torch.cat(parts), whole, atol=1e-6)
 
 
 def test_improves_a_noisy_ranking():

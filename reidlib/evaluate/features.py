@@ -270,6 +270,8 @@ def _described(source: Any, name: str, array: Any) -> Features:
         raise ReidError(f"{name} has shape {tuple(shape)}: features are [number, values]")
     if dtype not in FLOATS:
         raise ReidError(f"{name} holds {dtype}, not features in {', '.join(FLOATS)}")
+    if isinstance(source, Path):
+        source = source.absolute()  # it may be read by another process, in another folder
     return Features(source, name, range(int(shape[0])), int(shape[1]))
 
 

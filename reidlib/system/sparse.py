@@ -64,11 +64,12 @@ def mean_of_rows(rows: Rows, members: np.ndarray) -> Rows:
     return Rows(start, np.concatenate(columns), np.concatenate(values).astype(np.float32))
 
 
-def sum_of_minima(rows: Rows, num_query: int) -> Iterator[tuple[slice, np.ndarray]]:
+def sum_of_minima(rows: Rows, num_query: int, step: int) -> Iterator[tuple[slice, np.ndarray]]:
     """What each of the first ``num_query`` rows shares with each of the others.
 
-    Yields (rows of the query, [B,G] float32): the sums over the columns of min(query value, gallery
-    value). By an inverted index: only pairs with a common column are touched (paper, Sec. 3.4).
+    Yields (``step`` rows of the query, [B,G] float32): the sums over the columns of min(query
+    value, gallery value). By an inverted index: only pairs with a common column are touched
+    (paper, Sec. 3.4).
     """
     num_gallery = len(rows.start) - 1 - num_query
     cut, row = rows.start[num_query], rows.owner
@@ -78,13 +79,17 @@ def sum_of_minima(rows: Rows, num_query: int) -> Iterator[tuple[slice, np.ndarra
     held = np.bincount(rows.column[cut:], minlength=len(rows.start) - 1)
     begin = np.cumsum(held) - held
     touched = np.add.reduceat(np.append(held[rows.column[:cut]], 0), rows.start[:num_query])
-    for some in groups(np.maximum(touched, num_gallery)):
-        entries = slice(rows.start[some.start], rows.start[some.stop])
-        column = rows.column[entries]
-        number = held[column]
-        found = unfold(begin[column], number)
-        owner = np.repeat(row[entries] - some.start, number)
-        least = np.minimum(value[found], np.repeat(rows.value[entries], number))
-        size = some.stop - some.start
-        shared = np.bincount(owner * num_gallery + image[found], least, size * num_gallery)
-        yield some, shared.reshape(size, num_gallery).astype(np.float32)
+    cost = np.maximum(touched, num_gallery)
+    for first in range(0, num_query, step):
+        block = np.empty((min(step, num_query - first), num_gallery), dtype=np.float32)
+        for some in groups(cost[first : first + step]):
+            size = some.stop - some.start
+            entries = slice(rows.start[first + some.start], rows.start[first + some.stop])
+            column = rows.column[entries]
+            number = held[column]
+            found = unfold(begin[column], number)
+            owner = np.repeat(row[entries] - first - some.start, number)
+            least = np.minimum(value[found], np.repeat(rows.value[entries], number))
+            shared = np.bincount(owner * num_gallery + image[found], least, size * num_gallery)
+            block[some] = shared.reshape(size, num_gallery)
+        yield slice(first, first + len(block)), block

@@ -6,7 +6,10 @@ Features need torch, NumPy and pandas alone; what only images need is imported w
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +51,9 @@ def of_features(
     """Features in files (``evaluate.features.read``), scored block by block.
 
     protocol: as in ``evaluate``; "tracklet" takes the mean of each tracklet's features. rerank:
-    k-reciprocal, which holds all features in memory. Raises ReidError for what is missing.
+    k-reciprocal, which holds all features in memory. Without it the queries are shared among the
+    workers of the Dask cluster at ``REIDLIB_SCHEDULER``, if that is set; they must find the files
+    under the same path. Raises ReidError for what is missing.
     """
     found = read(path, labels)
     if protocol == "tracklet":
@@ -71,14 +76,28 @@ def of_features(
         a, b = (side.tensor().to(device) for side, _ in found.sides)
         if distance == "cosine":
             a, b = F.normalize(a), F.normalize(b)
-        metrics = score(reranking.k_reciprocal(a, b), **names, protocol=rule)
+        metrics = score(reranking.k_reciprocal_blocks(a, b), **names, protocol=rule)
     else:
-        metrics = score_features(
-            found.query, found.gallery, **names, protocol=rule, distance=distance, device=device
-        )
+        options: dict[str, Any] = {"protocol": rule, "distance": distance, "device": device}
+        with _workers() as (executor, shares):
+            options |= {"executor": executor, "shares": shares}
+            metrics = score_features(found.query, found.gallery, **names, **options)
     sizes = f"{len(found.query):,} x {len(found.gallery):,} x {found.query.dim}"
     what = f"{path} ({sizes}, {distance}{', re-ranked' if rerank else ''}, protocol {protocol})"
     return Evaluation(what, metrics, found.q_table["row"].to_numpy())
+
+
+@contextmanager
+def _workers() -> Iterator[tuple[Executor | None, int]]:
+    """Who scores, and in how many parts at once: the Dask cluster, or this process."""
+    address = os.environ.get("REIDLIB_SCHEDULER")
+    if not address:
+        yield None, 1
+        return
+    from reidlib.train.sweep import dask
+
+    with dask(address) as executor:
+        yield executor, sum(executor._client.nthreads().values())  # type: ignore[attr-defined]
 
 
 def _tracklets(found: FeatureSet) -> FeatureSet:

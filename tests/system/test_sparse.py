@@ -38,10 +38,11 @@ def test_mean_of_rows():
 
 
 @pytest.mark.usefixtures("_cells")
-def test_sum_of_minima():
+@pytest.mark.parametrize("step", [1, 3, 8])
+def test_sum_of_minima(step):
     dense, rows = matrix()
     result = np.zeros((5, 18))
-    for some, shared in sum_of_minima(rows, 5):
+    for some, shared in sum_of_minima(rows, 5, step):
         result[some] += shared
     expected = np.minimum(dense[:5, None], dense[None, 5:]).sum(2)
     np.testing.assert_allclose(result, expected, atol=1e-6)

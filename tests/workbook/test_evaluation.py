@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import distributed
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,10 +11,11 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
+from reidlib.evaluate.blocks import score_features
 from reidlib.evaluate.compare import compare
 from reidlib.evaluate.metrics import Metrics, score
 from reidlib.rerank import k_reciprocal
-from reidlib.workbook import cli
+from reidlib.workbook import cli, evaluation
 
 
 @pytest.fixture
@@ -77,6 +79,24 @@ def test_options_change_what_they_name(mine, capsys):
     assert typed("--distance", "euclidean").mAP == pytest.approx(
         score(torch.cdist(x[torch.from_numpy(q)], x[torch.from_numpy(g)]), *labels).mAP
     )
+
+
+def test_a_scheduler_shares_the_queries(mine, monkeypatch):
+    cli.main(["evaluate", "mine.npy", "--out", "alone"])
+    seen = {}
+    monkeypatch.setattr(
+        evaluation, "score_features", lambda *a, **k: seen.update(k) or score_features(*a, **k)
+    )
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+    )
+    with cluster:
+        monkeypatch.setenv("REIDLIB_SCHEDULER", cluster.scheduler_address)
+        assert cli.main(["evaluate", "mine.npy", "--out", "shared"]) == 0
+    assert seen["shares"] == 2
+    assert seen["executor"] is not None
+    a, b = (Metrics.load(name).per_query for name in ("alone", "shared"))
+    pd.testing.assert_frame_equal(a, b)
 
 
 def test_compared_in_pairs(mine, capsys):

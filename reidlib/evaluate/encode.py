@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,6 +29,7 @@ def encode_split(
     device: torch.device | str | None = None,
     amp: bool = False,
     compile: str | None = None,
+    only: Collection[str] | None = None,
 ) -> Encoding:
     """Encodes the images of ``bank`` in its order, or those of ``rows`` [n] int64 in theirs.
 
@@ -37,8 +38,8 @@ def encode_split(
     the image as it is. ``amp``: bfloat16 autocast on an accelerator, else float32 without TF32.
     ``compile``: a mode of torch.compile (see ``system.compute``); the model must take any batch
     size. The model runs in evaluation mode and is left in the mode it was in, on ``device``
-    (default: where it is). Returns tensors with n rows on that device; half precision becomes
-    float32. Nothing waits for the accelerator.
+    (default: where it is). ``only``: the entries to keep, None for all. Returns tensors with n rows
+    on that device; half precision becomes float32. Nothing waits for the accelerator.
     """
     device = torch.device(device) if device is not None else device_of(model)
     model.to(device)
@@ -67,6 +68,8 @@ def encode_split(
             if compile and n < batch_size:  # compiled once, for one shape
                 images = F.pad(images, (0, 0, 0, 0, 0, 0, 0, batch_size - n))
             for key, value in block(images).items():
+                if only is not None and key not in only:
+                    continue
                 if key not in out:
                     with torch.inference_mode(False):  # so that a notebook may use it as it likes
                         out[key] = value.new_empty((number, *value.shape[1:]))
@@ -84,6 +87,12 @@ def distance_blocks(model: ReIDModel, query: Encoding, gallery: Encoding) -> Ite
         with evaluating(model), full_precision():
             block = model.distance(take(query, slice(start, start + step)), gallery)
         yield block
+
+
+def distance_columns(model: ReIDModel, query: Encoding, blocks: Iterable[Encoding]) -> Tensor:
+    """``model.distance`` [Q, G] to a gallery that comes in ``blocks`` and is never all there."""
+    found = [torch.cat([*distance_blocks(model, query, block)]) for block in blocks]
+    return torch.cat(found, 1)
 
 
 def cosine_blocks(query: Tensor, gallery: Tensor) -> Iterator[Tensor]:

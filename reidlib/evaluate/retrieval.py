@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from reidlib.evaluate.encode import (
     cosine_blocks,
     device_of,
     distance_blocks,
+    distance_columns,
     encode_split,
     evaluating,
 )
@@ -29,6 +31,8 @@ from reidlib.evaluate.video import Pooling, Sampling, plan
 from reidlib.models.base import ReIDModel
 from reidlib.system.compute import forget
 from reidlib.system.types import check_options, options_of
+
+GALLERY = 1024  # images whose encodings are held at once by a model with a distance of its own
 
 
 def evaluate(
@@ -87,7 +91,10 @@ def evaluate(
     banks = (query_bank, gallery_bank)
     if pad and query_bank is not None:
         raise ReidError("pad reads the query images itself: leave query_bank out")
-    sides: list[Encoding] = []
+    plain = not rerank and rerank != {} and aqe is None
+    only = compared(model) if plain else None
+    streamed = plain and own_distance(model) and compile is None
+    sides: list[Any] = []
     tables = []
     for split, bank in zip((dataset.query, dataset.gallery), banks, strict=True):
         if bank is not None and (len(bank) != len(split) or tuple(bank.size) != tuple(model.size)):
@@ -113,19 +120,23 @@ def evaluate(
             rows = torch.arange(len(table)) if planned else None
         encode = partial(
             encode_split, model, bank, flip=flip, batch_size=batch_size, device=device, amp=amp,
-            compile=compile,
+            compile=compile, only=only,
         )  # fmt: skip
         if planned:
-            encoding = planned.encode(encode, rows, only=_compared(model))
+            sides.append(planned.encode(encode, rows, only=compared(model)))
             table = planned.table
+        elif streamed and len(sides) == (0 if swap else 1):
+            sides.append(_in_blocks(encode, torch.arange(len(table)) if rows is None else rows))
         else:
-            encoding = encode(rows=rows)
-        sides.append(encoding)
+            sides.append(encode(rows=rows))
         tables.append(table)
     if swap:
         sides.reverse()
         tables.reverse()
-    found = distances(model, *sides, rerank=rerank, aqe=aqe)
+    if isinstance(sides[1], dict):
+        found = distances(model, *sides, rerank=rerank, aqe=aqe)
+    else:
+        found = distance_columns(model, *sides)
     query, gallery = tables
     labels = query["pid"], gallery["pid"], query["cam"], gallery["cam"]
     if protocol == "single-shot":
@@ -161,17 +172,28 @@ def distances(
         return reranking.k_reciprocal(a, b, **options)
 
 
-def _compared(model: ReIDModel) -> tuple[str, ...] | None:
+def own_distance(model: ReIDModel) -> bool:
+    """Whether it compares images by another distance than the cosine of their features: by
+    encodings so large that those of a gallery are not held together."""
+    return type(model).distance is not ReIDModel.distance
+
+
+def compared(model: ReIDModel) -> tuple[str, ...] | None:
     """The entries of an encoding that a distance is made of; None: perhaps all."""
-    default = type(model).distance is ReIDModel.distance
-    return ("feature",) if default and not hasattr(model, "rerank_features") else None
+    return None if own_distance(model) or hasattr(model, "rerank_features") else ("feature",)
+
+
+def _in_blocks(encode: Callable[..., Encoding], rows: Tensor) -> Iterator[Encoding]:
+    """The encodings of the images ``rows``, GALLERY at a time."""
+    for some in rows.split(GALLERY):
+        yield encode(rows=some)
 
 
 def _features(model: ReIDModel, encoding: Encoding) -> Tensor:
     features = getattr(model, "rerank_features", None)
     if callable(features):
         return F.normalize(features(encoding))
-    if type(model).distance is not ReIDModel.distance:
+    if own_distance(model):
         raise ReidError(
             f"{type(model).__name__} compares images by a distance of its own, which re-ranking "
             "and query expansion from features cannot follow: evaluate without them"

@@ -180,3 +180,36 @@ def test_distances_are_blocks_unless_reranked():
     sides = [encode_split(model, bank) for bank in (query_bank, gallery_bank)]
     assert distances(model, *sides, rerank={}).shape == (6, 20)
     assert not isinstance(distances(model, *sides, rerank=False), torch.Tensor)
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_a_gallery_is_streamed_where_a_model_has_its_own_distance(monkeypatch, swap):
+    """Encodings that are compared in pairs are large: of the gallery four are held at once here."""
+    dataset, query_bank, gallery_bank = splits(9)
+    seen = []
+
+    class Watched(Pairwise):
+        def distance(self, query, gallery):
+            seen.append((len(query["map"]), len(gallery["map"])))
+            return super().distance(query, gallery)
+
+    monkeypatch.setattr("reidlib.evaluate.retrieval.GALLERY", 4)
+    banks = {"query_bank": query_bank, "gallery_bank": gallery_bank}
+    found = evaluate(Watched(), dataset, swap=swap, protocol="partial", **banks)
+    kept = int((dataset.gallery.pid != -1).sum())
+    whole, streamed = (kept, 9) if swap else (9, kept)
+    assert {q for q, _ in seen} == {whole}
+    assert max(g for _, g in seen) == 4
+    assert sum(g for _, g in seen) == streamed
+    monkeypatch.setattr("reidlib.evaluate.retrieval.GALLERY", 100)
+    again = evaluate(Watched(), dataset, swap=swap, protocol="partial", **banks)
+    pd.testing.assert_frame_equal(found.per_query, again.per_query)
+
+
+def test_only_what_is_compared_is_kept():
+    _, bank, _ = splits()
+    everything = encode_split(Tiny(), bank)
+    assert set(everything) > {"feature"}
+    kept = encode_split(Tiny(), bank, only=("feature",))
+    assert set(kept) == {"feature"}
+    assert torch.equal(kept["feature"], everything["feature"])

@@ -15,22 +15,10 @@ from torch import Tensor, nn
 
 from reidlib.models import ReIDModel
 from reidlib.models.base import device_of, evaluating
-from reidlib.models.receptive import Field, edges, overlay, receptive_field
+from reidlib.models.receptive import edges, overlay, receptive_field
 from reidlib.visualize.images import image_grid, pictures
 
 Heat = Tensor | np.ndarray
-
-
-def responses(
-    maps: Tensor, field: Field, size: tuple[int, int], rows: Tensor | None = None
-) -> Tensor:
-    """Mean over the channels of maps [N, C, h, w], from 0 to 1 in each image: [N, H, W].
-
-    field, size, rows: see ``models.receptive.overlay``.
-    """
-    mean = maps.float().mean(1)
-    low, high = mean.amin((1, 2), keepdim=True), mean.amax((1, 2), keepdim=True)
-    return overlay((mean - low) / (high - low).clamp(min=1e-12), field, size, rows)
 
 
 def heated(picture: np.ndarray, heat: Heat) -> np.ndarray:

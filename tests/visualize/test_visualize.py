@@ -10,9 +10,8 @@ from reidlib import visualize
 from reidlib.data import ImageBank, load
 from reidlib.evaluate import score
 from reidlib.models import build
-from reidlib.models.receptive import Field, receptive_field
+from reidlib.models.receptive import receptive_field
 from reidlib.visualize.images import TILE, framed, mosaic
-from reidlib.visualize.maps import responses
 from reidlib.visualize.ranking import RIGHT, WRONG, allowed_distance, nearest_allowed, rgb
 from reidlib.visualize.style import file_of, note
 
@@ -136,16 +135,6 @@ def test_grad_cam_follows_the_similarity(dataset):
     assert not np.allclose(maps, other)
     figure = visualize.match_cam(model, images, images.flip(0), captions=["a", "b"])
     assert len(figure.axes) == 8
-
-
-def test_responses_are_scaled_in_each_image():
-    field = Field(1, 1, 0)
-    maps = torch.rand(2, 5, 6, 2) * torch.tensor([1.0, 9.0]).reshape(2, 1, 1, 1)
-    heat = responses(maps, field, (6, 2))
-    assert heat.amin((1, 2)).tolist() == [0, 0]
-    assert heat.amax((1, 2)).tolist() == pytest.approx([1, 1])
-    assert torch.equal(heat.flatten(1).argmax(1), maps.mean(1).flatten(1).argmax(1))
-    assert not torch.isnan(responses(torch.zeros(1, 5, 6, 2), field, (6, 2))).any()
 
 
 def test_heat_maps_of_several_models_have_one_scale(dataset):

@@ -43,8 +43,7 @@ from reidlib.visualize.architecture import (
     stages,
     totals,
 )
-from reidlib.visualize.images import outline, pictures, show
-from reidlib.visualize.maps import heat_grid, responses
+from reidlib.visualize.images import image_grid, outline, pictures, show
 from reidlib.visualize.style import legend, side
 
 GREY, YELLOW, RED = "#555555", "#ffd166", "#d1352b"
@@ -243,32 +242,59 @@ def stripe_responses(
     captions: Sequence[str] = (),
     body: Tensor | None = None,
 ) -> Figure:
-    """Fig. 4: one row an image: the image, then the response of each branch and path, with its
-    stripes, cut where the map is.
+    """Fig. 4: one row an image: the image, then each branch's and path's map with its stripes.
 
     images: [N, 3, H, W] normalised, on the model's device. O-2 is the original path of the branch
-    with 2 stripes, RP-2 the receptive one. body: true boxes [N, 4] where they are known (dashed).
+    with 2 stripes, RP-2 the receptive one. A cell's colour is its mean over the channels; cells are
+    drawn as they are, between the places where they lie. body: true boxes [N, 4] in [-1, 1] where
+    they are known (dashed): below a map stands how much of its response lies inside, and in
+    brackets how much of the image does.
     """
-    size, found, cuts = (images.shape[2], images.shape[3]), {}, []
+    high, wide = images.shape[2:]
     with evaluating(model):
         maps = model.maps(images)
-    for (branch, path), last in maps.items():
+    names = [f"{SHORT[path]}-{model.stripes[branch]}" for branch, path in maps]
+    shown = [[picture] * (1 + len(maps)) for picture in pictures(images)]
+    figure, axes = image_grid(shown, titles=["image", *names], sides=captions)
+    for column, ((branch, path), last) in enumerate(maps.items(), 1):
         n, height = model.stripes[branch], last.shape[2]
-        rows = row_centres(model, n, path, size[0])
-        found[f"{SHORT[path]}-{n}"] = responses(last.cpu(), field(model), size, rows)
-        cuts.append(edges(rows, size[0])[[k * height // n for k in range(1, n)]])
-    figure, axes = heat_grid(images, found, captions)
-    for row in range(len(images)):
-        for axis, places in zip(axes[row, 1:], cuts, strict=True):
-            for y in places.tolist():
+        down = edges(row_centres(model, n, path, high), high)
+        across = edges(field(model).centres(last.shape[3]), wide)
+        heat = last.float().mean(1).cpu()
+        inside = None if body is None else _inside(body, down, across, (high, wide))
+        for row, axis in enumerate(axes[:, column]):
+            axis.pcolormesh(across - 0.5, down - 0.5, heat[row], cmap="turbo", alpha=0.5)
+            axis.set(xlim=(-0.5, wide - 0.5), ylim=(high - 0.5, -0.5))
+            for y in down[[k * height // n for k in range(1, n)]].tolist():
                 axis.axhline(y - 0.5, color="white", lw=1.5)
-        if body is not None:
-            for axis in axes[row]:
-                outline(axis, body[row], YELLOW, "--", 1.2)
-    words = "mean over channels, blue lowest to red highest in each map"
-    figure.supxlabel(words + ("; dashed: the body's true box" if body is not None else ""),
-                     fontsize="small")  # fmt: skip
+            if body is not None and inside is not None:
+                outline(axis, body[row], "white", "--", 1.2)
+                share, area = (heat[row] * inside[row]).sum() / heat[row].sum(), _area(body[row])
+                axis.text(0.5, -0.02, f"{100 * share:.0f} % ({100 * area:.0f} %)", ha="center",
+                          va="top", fontsize="x-small", transform=axis.transAxes)  # fmt: skip
+    words = "colour: mean over the channels, lowest blue, highest red in each map"
+    if body is not None:
+        words += "\ndashed: the body's true box; below: share of the response (of the image) in it"
+    figure.supxlabel(words, fontsize="small")
     return figure
+
+
+def _overlap(ends: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Share [N, n] of each interval between ``ends`` [n + 1] that lies between low and high [N]."""
+    first, last = torch.maximum(ends[:-1], low[:, None]), torch.minimum(ends[1:], high[:, None])
+    return (last - first).clamp(min=0) / (ends[1:] - ends[:-1])
+
+
+def _inside(body: Tensor, down: Tensor, across: Tensor, size: tuple[int, int]) -> Tensor:
+    """Share [N, h, w] of each cell that lies in the body's box [N, 4]; ends of cells in pixels."""
+    x0, y0, x1, y1 = ((body + 1) / 2 * torch.tensor([*size[::-1], *size[::-1]])).T
+    return _overlap(down, y0, y1)[:, :, None] * _overlap(across, x0, x1)[:, None]
+
+
+def _area(box: Tensor) -> float:
+    """Share of the image that a box [4] in [-1, 1] covers; what is beyond does not count."""
+    width, height = (box[2:].clamp(-1, 1) - box[:2].clamp(-1, 1)).tolist()
+    return width * height / 4
 
 
 def maxima(maps: Tensor) -> Tensor:

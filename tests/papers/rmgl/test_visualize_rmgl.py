@@ -63,6 +63,20 @@ def test_stripe_responses_has_the_paths_the_model_has(bank):
     assert [axis.get_title() for axis in alone.axes] == ["image", "RP-3"]
 
 
+def test_stripe_responses_says_how_much_lies_on_the_body(bank):
+    model, images = rmgl(stripes=(2,)), bank.images(slice(0, 2))
+    everything, left = [-1.0, -1.0, 1.0, 1.0], [-3.0, -1.0, 0.0, 1.0]
+    figure = figures.stripe_responses(model, images, body=torch.tensor([everything, left]))
+    texts = [[text.get_text() for text in axis.texts if "%" in text.get_text()]
+             for axis in figure.axes]  # fmt: skip
+    assert texts[1] == texts[2] == ["100 % (100 %)"]
+    assert all(text.endswith("(50 %)") for text in texts[4] + texts[5])
+    cells = figure.axes[1].collections[0]
+    with torch.no_grad():
+        heat = model.eval().maps(images)[0, "original"][0].mean(0)
+    assert np.allclose(np.ravel(cells.get_array()), heat.flatten())
+
+
 def test_activation_balance_draws_the_cuts_and_the_counts(bank):
     model, images = rmgl(), bank.images(slice(0, 2))
     figure = figures.activation_balance(model, images, branch=1)

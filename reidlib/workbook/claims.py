@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from reidlib.data import Dataset
@@ -26,9 +27,11 @@ from reidlib.evaluate.verdict import (
 from reidlib.train.recipe import Recipe
 from reidlib.workbook import published
 from reidlib.workbook.report import Report
+from reidlib.workbook.rows import Row
 
 __all__ = [
     "Claim",
+    "best",
     "between",
     "claims_frame",
     "compared",
@@ -49,7 +52,7 @@ def differences(
     report: Report,
     name: str,
     dataset: str,
-    rows: Mapping[str, Recipe],
+    rows: Mapping[str, Recipe | Row],
     evaluate: Mapping[str, Any] | None = None,
     controls: Mapping[str, str] | None = None,
 ) -> list[Claim]:
@@ -109,6 +112,33 @@ def between(
             sign = 1 if said >= 0 else -1
             found.append(gained(claim, where, gain(before, after), said, sign, control))
     return found
+
+
+def best(
+    report: Report,
+    claim: str,
+    where: str,
+    rows: Mapping[Any, Recipe],
+    keep: Any,
+    metric: str = "mAP",
+    evaluate: Mapping[str, Any] | None = None,
+) -> Claim:
+    """A claim that of several values of a setting the paper's own, ``keep``, is the best.
+
+    rows: value -> recipe. The gain is over the best of the other values, which the note names; not
+    testable if there is none.
+    """
+    gains = {
+        value: report.gain(row, rows[keep], metric, evaluate=evaluate)
+        for value, row in rows.items()
+        if value != keep
+    }
+    if not gains:
+        return untestable(claim, where, "no other value was run")
+    other = min(gains, key=lambda value: gains[value].difference)
+    found = gained(claim, where, gains[other])
+    words = f"over the best other of {len(gains)} values, {other}"
+    return replace(found, note="; ".join(filter(None, [words, found.note])))
 
 
 def elsewhere(

@@ -356,8 +356,8 @@ class Report:
 
     def gain(
         self,
-        before: Recipe,
-        after: Recipe,
+        before: Recipe | Row,
+        after: Recipe | Row,
         metric: str = "mAP",
         *,
         evaluate: Mapping[str, Any] | None = None,
@@ -366,7 +366,7 @@ class Report:
     ) -> Comparison:
         """What a metric gains from one recipe to another, over all seeds, paired by query; whether
         both have trained."""
-        pair = {"before": before, "after": after}
+        pair: Rows = {"before": before, "after": after}
         found = self._measured(pair, evaluate or {}, train_on or {}, dataset)
         shares = {name: [run.chance_share for run in row.runs] for name, row in found.items()}
         gain = compare(found["before"].scores, found["after"].scores, metric)

@@ -76,3 +76,22 @@ def test_a_control_is_asked_of_its_row():
             Report(), "vcn_table3", "market1501", rows, pairs, controls={"Baseline+VCN": control}
         )
         assert found.verdict == verdict
+
+
+def test_the_best_value_is_better_than_the_best_of_the_others():
+    base = rmgl.RECIPE
+    rows = {n: base.but(stripes=(n,)) for n in (1, 2, 3)}
+    gains = {1: gain(0.05, 0.07), 3: gain(-0.01, 0.02)}  # of two stripes over the others
+
+    class Report:
+        def gain(self, before, after, metric, evaluate):
+            assert after is rows[2]
+            return gains[before.options["stripes"][0]]
+
+    found = claims.best(Report(), "two is best", "Fig. 8", rows, 2)
+    assert found.verdict == "too small to tell"
+    assert found.note.startswith("over the best other of 2 values, 3")
+    gains[3] = gain(0.02, 0.04)
+    assert claims.best(Report(), "two is best", "Fig. 8", rows, 2).verdict == "holds"
+    alone = claims.best(Report(), "two is best", "Fig. 8", {2: rows[2]}, 2)
+    assert (alone.verdict, alone.note) == ("not testable here", "no other value was run")

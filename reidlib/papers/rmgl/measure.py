@@ -20,7 +20,7 @@ from reidlib.models.base import evaluating
 from reidlib.models.receptive import edges
 from reidlib.papers.rmgl.model import RMGL, Maps
 from reidlib.papers.rmgl.receptive import row_centres
-from reidlib.papers.rmgl.stripes import balanced_cuts
+from reidlib.papers.rmgl.stripes import activation_shares, balanced_cuts, equal_cuts
 
 if TYPE_CHECKING:
     from reidlib.data import Dataset
@@ -85,6 +85,21 @@ def stripe_edges(
     maps = _maps(model, images, batch_size)
     height = images.shape[2]
     return torch.cat([_edges(model, found, branch, path, height, balanced) for found in maps])
+
+
+def balance(model: RMGL, images: Tensor, branch: int, path: str = "original") -> dict[str, Tensor]:
+    """Share of the channels' maxima that lies in each stripe, for equal and for balanced stripes.
+
+    images [N, 3, H, W] normalised, on the model's device. Name of the cut -> [N, n] in [0, 1];
+    every row sums to 1 (RMGL Eqs. 8 to 10).
+    """
+    n = model.stripes[branch]
+    found: dict[str, list[Tensor]] = {"equal stripes": [], "balanced stripes": []}
+    for maps in _maps(model, images, 64):
+        last = maps[branch, path]
+        for name, cuts in zip(found, (equal_cuts(last, n), balanced_cuts(last, n)), strict=True):
+            found[name].append(activation_shares(last, cuts).cpu())
+    return {name: torch.cat(parts) for name, parts in found.items()}
 
 
 def alignment_table(

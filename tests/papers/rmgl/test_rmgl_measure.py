@@ -8,6 +8,7 @@ from reidlib.errors import ReidError
 from reidlib.models import build
 from reidlib.papers.rmgl.measure import (
     alignment_table,
+    balance,
     boxes,
     intended_parts,
     stripe_edges,
@@ -63,6 +64,20 @@ def test_stripe_edges(dataset, model):
     with torch.no_grad():
         last = model.maps(images)[1, "receptive"]
     assert torch.allclose(balanced, places[balanced_cuts(last, 3)])
+
+
+def test_shares_of_maxima_are_of_the_stripes_that_are_cut(dataset, model):
+    images = ImageBank.from_split(dataset.query, model.size).images(slice(0, 5))
+    found = balance(model, images, 1)
+    with torch.no_grad():
+        rows = model.maps(images)[1, "original"].amax(3)  # [N, C, H]: the largest of each row
+    for i, image in enumerate(rows):
+        places = image[image.amax(1) > 0].argmax(1)  # a channel without response counts nowhere
+        thirds = [float((places // 2 == k).float().mean()) for k in range(3)]
+        assert found["equal stripes"][i].tolist() == pytest.approx(thirds)
+    assert torch.allclose(found["balanced stripes"].sum(1), torch.ones(5))
+    wide = [shares.amax(1) - shares.amin(1) for shares in found.values()]
+    assert wide[1].mean() < wide[0].mean()
 
 
 def test_table_without_a_detectors_error(model):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from reidlib.errors import ReidError
@@ -15,6 +17,9 @@ def generator(seed: int, *stream: int) -> np.random.Generator:
     return np.random.default_rng([seed, *stream])
 
 
+Epoch = Literal["images", "identities"]  # what an epoch counts
+
+
 class IdentitySampler:
     """P identities x K images (Hermans et al. 2017, section 2).
 
@@ -22,6 +27,9 @@ class IdentitySampler:
     no batch holds an identity twice; the fewer than P left over sit out that round. An identity's
     K images are drawn without replacement; one with fewer than K images shows all, some repeatedly.
     With ``cam`` [N] given, they come from as many of its cameras as there are, in turns.
+
+    ``steps_per_epoch``: how many batches show as many images as there are (``epoch`` "images"), or
+    each identity once ("identities", a round).
     """
 
     def __init__(
@@ -31,6 +39,7 @@ class IdentitySampler:
         images_per_id: int,
         seed: int = 0,
         cam: np.ndarray | None = None,
+        epoch: Epoch = "images",
     ) -> None:
         self.ids, counts = np.unique(pid, return_counts=True)
         if len(self.ids) < ids_per_batch:
@@ -43,7 +52,8 @@ class IdentitySampler:
         self._cam = cam
         self.ids_per_batch, self.images_per_id, self.seed = ids_per_batch, images_per_id, seed
         self.batches_per_round = len(self.ids) // ids_per_batch
-        self.steps_per_epoch = max(1, round(len(pid) / (ids_per_batch * images_per_id)))
+        images = max(1, round(len(pid) / (ids_per_batch * images_per_id)))
+        self.steps_per_epoch = self.batches_per_round if epoch == "identities" else images
 
     def __call__(self, step: int) -> np.ndarray:
         """The image indices [P * K] of a step; an identity's K images stand together."""

@@ -15,11 +15,18 @@ class Heads(nn.Module):
     """For each of ``parts``: a 1x1 convolution and batch norm to ``width``, then a classifier.
 
     A 1x1 convolution of a pooled vector is a matrix product; those of all parts are one batched
-    product. relu: behind the batch norm.
+    product. relu: behind the batch norm. std: of the classifiers' initial weights, by default as
+    the bag of tricks has it (Luo et al. 2019).
     """
 
     def __init__(
-        self, parts: int, channels: int, width: int, num_ids: int, relu: bool = False
+        self,
+        parts: int,
+        channels: int,
+        width: int,
+        num_ids: int,
+        relu: bool = False,
+        std: float = 0.001,
     ) -> None:
         super().__init__()
         self.relu = relu
@@ -28,7 +35,7 @@ class Heads(nn.Module):
         self.classifier = nn.Parameter(torch.empty(parts, width, num_ids))
         self.bias = nn.Parameter(torch.zeros(parts, 1, num_ids))
         nn.init.normal_(self.reduction, std=1 / math.sqrt(channels))
-        nn.init.normal_(self.classifier, std=0.001)
+        nn.init.normal_(self.classifier, std=std)
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Pooled vectors [N, parts, channels] to features [N, parts, width]."""
@@ -45,14 +52,16 @@ class Heads(nn.Module):
 class MixedHeads(nn.Module):
     """``Heads`` of parts of different lengths: neighbours of equal length are one batched product.
 
-    channels: the length of each part's vector.
+    channels: the length of each part's vector. std: as in ``Heads``.
     """
 
-    def __init__(self, channels: Sequence[int], width: int, num_ids: int) -> None:
+    def __init__(
+        self, channels: Sequence[int], width: int, num_ids: int, std: float = 0.001
+    ) -> None:
         super().__init__()
         runs = [(length, len(list(same))) for length, same in groupby(channels)]
         self.numbers = [number for _, number in runs]
-        self.runs = nn.ModuleList(Heads(number, c, width, num_ids) for c, number in runs)
+        self.runs = nn.ModuleList(Heads(n, c, width, num_ids, std=std) for c, n in runs)
 
     def forward(self, pooled: Sequence[Tensor]) -> Tensor:
         """Pooled vectors [N, channels], one for each part, to features [N, parts, width]."""

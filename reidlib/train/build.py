@@ -81,6 +81,7 @@ def build_batches(recipe: Recipe, bank: ImageBank) -> Batches:
         recipe.images_per_id,
         seed=recipe.seed,
         cam=bank.cam if recipe.camera_balanced else None,
+        epoch=recipe.epoch_of,
     )
     return Batches(
         bank,

@@ -17,6 +17,7 @@ import torch
 
 from reidlib import models
 from reidlib.data import Dataset, load
+from reidlib.data.sampler import Epoch
 from reidlib.errors import ReidError, nearest
 from reidlib.models.weights import start_file
 from reidlib.system.types import check_type, frozen, hints_of
@@ -28,7 +29,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Recipe:
-    """A frozen training recipe; ``but`` makes variants. Lengths are in epochs over the images."""
+    """A frozen training recipe; ``but`` makes variants. Lengths are in epochs."""
 
     model: str = "baseline"
     options: Mapping[str, Any] = field(default_factory=dict)  # of the model
@@ -56,6 +57,9 @@ class Recipe:
     momentum: float = 0.9  # of sgd
     weight_decay: float = 5e-4
     epochs: float = 120.0
+    epoch_of: Epoch = (
+        "images"  # shows as many images as there are; "identities": each identity once
+    )
     steps: int | None = None  # instead of epochs; the schedule keeps its shape
     warmup: float = 10.0  # epochs from lr * warmup_start to lr
     warmup_start: float = 0.01

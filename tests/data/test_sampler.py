@@ -80,6 +80,10 @@ def test_steps_per_epoch_and_too_few_identities(pid):
     assert len(pid) == 100
     assert IdentitySampler(pid, 5, 4).steps_per_epoch == 5
     assert IdentitySampler(pid, 20, 16).steps_per_epoch == 1
+    rounds = IdentitySampler(pid, 3, 4, epoch="identities")
+    shown = [pid[rounds(step)] for step in range(rounds.steps_per_epoch)]
+    assert len(np.unique(np.concatenate(shown))) == 3 * len(shown)  # nobody is shown twice
+    assert len(np.unique(pid)) - 3 < 3 * len(shown)  # and fewer than a batch are left out
     assert IdentitySampler(pid, 22, 4).batches_per_round == 1
     with pytest.raises(ReidError, match="needs 23 identities and the training set has 22"):
         IdentitySampler(pid, 23, 4)

@@ -65,7 +65,8 @@ def test_defaults_are_part_of_the_format():
         "mirror=0.5, pad_crop=0.0390625, erasing=0.0, shifting=0.0, shifting_options={}, "
         "crop_resize_shift=False, cropping=0.0, jitter=0.0, "
         "camera_balanced=False, optimizer='adam', lr=0.00035, head_lr=1.0, momentum=0.9, "
-        "weight_decay=0.0005, epochs=120.0, steps=None, warmup=10.0, warmup_start=0.01, "
+        "weight_decay=0.0005, epochs=120.0, epoch_of='images', steps=None, warmup=10.0, "
+        "warmup_start=0.01, "
         "warmup_shape='linear', schedule='step', milestones=(40.0, 70.0), gamma=0.1, "
         "precision='auto', seed=0, start=())"
     )
@@ -88,6 +89,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "triplet": True,
         "margin": 1.2,
         "attention": "none",
+        "classifiers": "small",
     },
     "mgn": {"stripes": (1, 2, 3), "width": 256, "margin": 1.2},
     "rmgl": {

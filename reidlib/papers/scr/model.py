@@ -7,6 +7,7 @@ into 3 spatial parts (rows) and, independently, 3 channel groups; ``p1`` is not 
 from __future__ import annotations
 
 import copy
+import math
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -148,10 +149,13 @@ class SCR(ReIDModel):
         triplet: bool = True,
         margin: float = 1.2,
         attention: Attention = "none",
+        classifiers: Literal["small", "fan-out"] = "small",
     ) -> None:
         """branches: see ``partition.parse_branches``. width: of a part's feature. lambda_: weight
         of the cross entropy in Eq. 3. triplet: False leaves its loss out (Table 4). attention: see
-        ``attention_modules.insert_attention``."""
+        ``models.attention.insert_attention``. classifiers: their initial weights: of deviation
+        0.001, or by Kaiming's rule over the outputs, as the authors' code has it (0.052 for 751
+        identities); the text says nothing."""
         super().__init__()
         self.size, self.lambda_, self.triplet, self.margin = size, lambda_, triplet, margin
         self.partitions = parse_branches(branches)
@@ -164,8 +168,9 @@ class SCR(ReIDModel):
         )
         own = nn.Sequential(OrderedDict(conv4=nn.Sequential(*rest), conv5=net.conv5))
         self.branches = nn.ModuleList(copy.deepcopy(own) for _ in self.partitions)
+        std = 0.001 if classifiers == "small" else math.sqrt(2 / num_ids)
         self.heads = nn.ModuleList(
-            MixedHeads(partition.lengths(self.channels), width, num_ids)
+            MixedHeads(partition.lengths(self.channels), width, num_ids, std)
             for partition in self.partitions
         )
 

@@ -2,12 +2,14 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from reidlib import models
+from reidlib.data.sampler import IdentitySampler
 from reidlib.errors import ReidError
 from reidlib.losses import batch_hard_triplet
 from reidlib.models.attention import ResidualAttention, SqueezeExcitation, insert_attention
@@ -202,3 +204,19 @@ def test_recipe_is_the_papers():
     assert not build_optimizer(scr.RECIPE.but(optimizer="adam"), model).defaults["amsgrad"]
     every = "p1+p2(s2c2)+p3(s3c3)"
     assert scr.rows()[every] == scr.RECIPE.but(branches=every)
+
+
+def test_classifiers_may_start_as_in_the_authors_code():
+    for name, deviation in (("small", 0.001), ("fan-out", 0.052)):  # of 751 identities
+        torch.manual_seed(0)
+        options = {"backbone": "tiny", "size": SIZE, "branches": "p1+p2(s2c2)"}
+        model = models.build("scr", 751, classifiers=name, **options)
+        for head in classifiers(model):
+            assert float(head.classifier.detach().std()) == pytest.approx(deviation, rel=0.02)
+
+
+def test_an_epoch_shows_each_identity_once():
+    paper = scr.RECIPE
+    pid = np.repeat(np.arange(751), 17)  # as many identities as Market-1501 has
+    sampler = IdentitySampler(pid, paper.ids_per_batch, paper.images_per_id, epoch=paper.epoch_of)
+    assert sampler.steps_per_epoch == 93  # of the authors' code

@@ -65,9 +65,9 @@ def constraints(model: PPCL, images: Tensor, partial: Tensor, other: Tensor) -> 
     """Figs. 1 and 4: what one training step looks at, a triple of images [N, 3, H, W] a row.
 
     The whole image x and what was cut of it; the rectified cut with its region, PP-Triplet's anchor
-    (blue); y with the region found in it, the positive one (green), and a negative one of its size
-    (red); the way back to x, PP-Cycle: where the region came from (blue) and where it returns to
-    (green, dashed). As in training x and y are not rectified.
+    (blue); y with the region found in it, the positive one (green), and a negative one (red), where
+    there is a legal one; the way back to x, PP-Cycle: where the region came from (blue) and where
+    it returns to (green, dashed). As in training x and y are not rectified.
     """
     images, partial, other = (some.to(device_of(model)) for some in (images, partial, other))
     with evaluating(model), torch.random.fork_rng(devices=[]):
@@ -77,14 +77,15 @@ def constraints(model: PPCL, images: Tensor, partial: Tensor, other: Tensor) -> 
         y, x = ({"maps": model.reid.backbone(some)} for some in (other, images))
         there = model.regions(query, y)
         back = model.regions({**y, "box": there}, x)
-        negative = negative_regions(there)
+        negative, legal = negative_regions(there)
     grid = zip(*map(pictures, (images, partial, rectified, other, images)), strict=True)
     titles = ["x", "partial", "rectified", "y", "back in x"]
     figure, axes = image_grid(list(grid), titles=titles)
     for n, (_, _, anchor, found, returned) in enumerate(axes):
         outline(anchor, box[n], BLUE)
         outline(found, there[n], GREEN, lw=WIDE)
-        outline(found, negative[n], RED)
+        if legal[n]:
+            outline(found, negative[n], RED)
         outline(returned, box[n], BLUE, lw=WIDE)
         outline(returned, back[n], GREEN, "--")
     legend(figure, {"anchor": BLUE, "found: positive": GREEN, "negative": RED})

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from reidlib import geometry
 from reidlib.errors import ReidError
+from reidlib.papers.ppcl.pooling import frame, resampling
 
 Correlation = Literal["cosine", "printed"]
-Start = Literal["region", "frame"]
+Coordinates = Literal["relative", "absolute", "cropped"]
 WIDTH = 16  # channels of each convolution: the paper gives none, every pair pays for them
 TOGETHER = 32  # queries whose correlation with a block of reference maps is one matrix product
 
@@ -51,9 +52,8 @@ class CRLoc(nn.Module):
     fully connected layer of 4 outputs (section 3.1); any number of feature channels.
 
     Pooled are the means of every channel, and of it times x and times y: a mean alone cannot tell
-    *where* in the reference map a response lies. The outputs are the transform (scale and shift in
-    x and y) from the partial map's region to the region in the reference map, at first the
-    identity.
+    *where* in the reference map a response lies. The outputs are a transform (scale and shift in x
+    and y), at first the identity.
     """
 
     def __init__(
@@ -62,12 +62,15 @@ class CRLoc(nn.Module):
         *,
         temperature: float = 0.05,
         correlation: Correlation = "cosine",
-        start: Start = "region",
+        coordinates: Coordinates = "relative",
         coarse: int = 1,
     ) -> None:
         """cells: (h, w) of the maps. correlation: "cosine" of the features, divided by
-        ``temperature``, or the "printed" dot products. start: what the outputs transform, and so
-        where the region is at first: the partial map's own "region", or the whole "frame".
+        ``temperature``, or the "printed" dot products. coordinates: what the outputs transform.
+        "relative": the partial map's region. That is where the locator finds it at first, so
+        PP-Cycle is 0 at the start, without gradient. "absolute": the whole frame, so that regions
+        follow from the correlation alone (Eq. 9). "cropped": the same, and the partial map is cut
+        to its region first and resampled to all cells, as Eq. 5 gives CRLoc the region alone.
         coarse: side, in cells, of the squares of the partial map that are one position u of Eq. 8;
         1 is the printed form, 2 costs a quarter."""
         super().__init__()
@@ -76,7 +79,7 @@ class CRLoc(nn.Module):
                             "set coarse to 1")  # fmt: skip
         if temperature <= 0:
             raise ReidError(f"temperature is {temperature}, not above 0")
-        self.cells, self.coarse, self.start = cells, coarse, start
+        self.cells, self.coarse, self.coordinates = cells, coarse, coordinates
         self.positions = cells[0] // coarse, cells[1] // coarse
         self.cosine, self.temperature = correlation == "cosine", temperature
         channels = self.positions[0] * self.positions[1]
@@ -97,24 +100,41 @@ class CRLoc(nn.Module):
         ``region`` [N, 4] only; returns the region [N, 4] of the second. In float32."""
         with torch.autocast(partial.device.type, enabled=False):
             x = self.correlate(partial.float(), region, reference.float())
-            for conv, norm in zip(self.convs, self.norms, strict=True):
-                x = F.relu(norm(conv(x)))
-            return self._box(x, region)
+            return self.read(x, region)
 
     def correlate(self, partial: Tensor, region: Tensor, reference: Tensor) -> Tensor:
         """Eq. 8: reference positions as space, partial ones as channels [N, P, h, w].
 
         Of each channel the mean is 1, times the share of its cell that the region covers.
         """
-        scores = torch.bmm(self.rows(partial), self.columns(reference).mT)
+        columns = self.columns(reference)
+        if self.coordinates != "cropped":
+            return self.correlation(self.rows(partial, region) @ columns.mT, region)
+        flat, read = partial.flatten(2).mT, resampling(region, self.cells, self.positions)
+        scores = read @ (flat @ columns.mT)  # sooner than to resample all channels
+        if self.cosine:
+            square = ((read @ (flat @ flat.mT)) * read).sum(2, keepdim=True)
+            scores = scores / (square.clamp(min=1e-12).sqrt() * self.temperature)
+        return self.correlation(scores, region)
+
+    def correlation(self, scores: Tensor, region: Tensor) -> Tensor:
+        """``correlate`` from products of ``rows`` and ``columns`` [N, P, h * w]."""
         weight = self._shares(region).unsqueeze(2) * scores.shape[2]
         return (scores.softmax(2) * weight).unflatten(2, self.cells)
 
-    def rows(self, maps: Tensor) -> Tensor:
-        """Partial maps [N, C, h, w] as they enter Eq. 8: [N, P, C]."""
-        if self.coarse > 1:
-            maps = F.avg_pool2d(maps, self.coarse)
-        flat = maps.flatten(2).mT
+    def read(self, x: Tensor, region: Tensor) -> Tensor:
+        """Correlations [N, P, h, w] of partial maps with their ``region`` [N, 4] to the regions
+        [N, 4] of the reference maps (L_l of Eq. 9)."""
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = F.relu(norm(conv(x)))
+        return self._box(x, region)
+
+    def rows(self, maps: Tensor, region: Tensor) -> Tensor:
+        """Partial maps [N, C, h, w] with their ``region`` [N, 4] as they enter Eq. 8: [N, P, C]."""
+        if self.coordinates == "cropped":
+            flat = resampling(region, self.cells, self.positions) @ maps.flatten(2).mT
+        else:
+            flat = (F.avg_pool2d(maps, self.coarse) if self.coarse > 1 else maps).flatten(2).mT
         return F.normalize(flat, dim=2) / self.temperature if self.cosine else flat
 
     def columns(self, maps: Tensor) -> Tensor:
@@ -123,6 +143,9 @@ class CRLoc(nn.Module):
         return F.normalize(flat, dim=2) if self.cosine else flat
 
     def _shares(self, region: Tensor) -> Tensor:
+        """What share [N, P] of each position the partial map shows."""
+        if self.coordinates == "cropped":
+            region = frame(len(region), region.device)
         return coverage(region, *self.positions)
 
     def _box(self, x: Tensor, region: Tensor) -> Tensor:
@@ -131,7 +154,7 @@ class CRLoc(nn.Module):
         out = 2 * torch.tanh(self.fc(pooled) / 2)  # from the identity at most this far
         (sx, sy), (tx, ty) = out[:, :2].exp().unbind(1), out[:, 2:].unbind(1)
         moved = torch.stack([tx - sx, ty - sy, tx + sx, ty + sy], 1)
-        if self.start == "frame":
+        if self.coordinates != "relative":
             return moved
         thetas = geometry.box_to_theta(region), geometry.box_to_theta(moved)
         return geometry.theta_to_box(geometry.compose(*thetas))
@@ -148,7 +171,7 @@ class CRLoc(nn.Module):
         groups = []
         for some in range(0, len(maps), TOGETHER):
             part = slice(some, some + TOGETHER)
-            rows, weight = self.rows(maps[part]), share[part]
+            rows, weight = self.rows(maps[part], region[part]), share[part]
             covered = [w.nonzero().flatten() for w in (weight > 0).cpu()]
             index = [i.to(maps.device) for i in covered]
             groups.append(

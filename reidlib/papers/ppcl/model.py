@@ -22,12 +22,19 @@ from reidlib.models.base import Encoding, ReIDModel, accuracy, init_classifier, 
 from reidlib.models.baseline import Baseline
 from reidlib.papers.ppcl.constraints import cycle_error, negative_regions, part_triplet
 from reidlib.papers.ppcl.face import GlobalDepthwise, Metric, metric_distance
-from reidlib.papers.ppcl.locator import Correlation, CRLoc, Start
-from reidlib.papers.ppcl.pooling import RegionDepthwise, RegionMean, frame
+from reidlib.papers.ppcl.locator import Coordinates, Correlation, CRLoc
+from reidlib.papers.ppcl.pooling import (
+    Products,
+    RegionDepthwise,
+    RegionMean,
+    frame,
+    region_distance,
+)
 from reidlib.papers.ppcl.rectifier import RATIO, GLRec, check_ratio, cut_boxes
 
 Rectify = Literal["glrec", "resize", "pad"]
 Match = Literal["located", "fixed"]
+Compare = Literal["maps", "pooled"]
 GALLERY = 256  # maps that are matched with as many queries at once
 
 
@@ -53,9 +60,10 @@ class PPCL(ReIDModel):
         joint: bool = False,
         alpha: float = 0.3,
         beta: float = 0.5,
+        compare: Compare = "maps",
         temperature: float = 0.05,
         correlation: Correlation = "cosine",
-        locator_start: Start = "region",
+        coordinates: Coordinates = "relative",
         coarse: int = 1,
         match: Match = "located",
         ratio: tuple[float, float] = RATIO,
@@ -74,12 +82,13 @@ class PPCL(ReIDModel):
         none). cycle, triplet: the weights lambda_cyc and lambda_tri; 0 leaves a constraint out.
         joint: whether the two constraints train F too, or CRLoc alone and F by L_F alone ("We train
         the backbone network with loss function L_F", section 3.1).
-        alpha, beta: margin and largest overlap of PP-Triplet. temperature, correlation,
-        locator_start, coarse: see ``CRLoc``; at the start "region" PP-Cycle is 0, without gradient,
-        and holds the locator there. match: what a test reads of the reference: the region that is
-        "located" in it, or one "fixed" where GLRec put the partial image, as without a locator.
-        ratio, smooth: GLRec's. neck, label_smoothing: of PPCL+. margin: of L_F's triplet loss.
-        last_stride: of F's conv5; 2 (the classical network's) gives maps of a quarter of the cells.
+        alpha, beta: margin and largest overlap of PP-Triplet. compare: its regions' "maps" (Eq.
+        12), resampled to one size, or what is "pooled" from them, before the neck.
+        temperature, correlation, coordinates, coarse: see ``CRLoc``. match: what a test reads of
+        the reference: the region that is "located" in it, or one "fixed" where GLRec put the
+        partial image, as without a locator. ratio, smooth: GLRec's. neck, label_smoothing: of
+        PPCL+. margin: of L_F's triplet loss. last_stride: of F's conv5; 2 (the classical network's)
+        gives maps of a quarter of the cells.
         pool: how a map or a region is read; on faces by a global depthwise convolution to ``width``
         values (section 5.2), compared by the ``metric`` "euclidean"."""
         super().__init__()
@@ -94,7 +103,7 @@ class PPCL(ReIDModel):
                             "set locate to false")  # fmt: skip
         self.size, self.ratio, self.rectify_by = size, check_ratio(ratio), rectify
         self.cycle, self.triplet, self.alpha, self.beta = cycle, triplet, alpha, beta
-        self.joint = joint
+        self.joint, self.compare = joint, compare
         self.reid = Baseline(num_ids, backbone=backbone, weights=weights, size=size, neck=neck,
                              label_smoothing=label_smoothing, margin=margin,
                              last_stride=last_stride)  # fmt: skip
@@ -113,12 +122,17 @@ class PPCL(ReIDModel):
         self.match = match
         self.locator = None
         if locate:
-            self.locator = CRLoc(shape, temperature=temperature, start=locator_start,
+            self.locator = CRLoc(shape, temperature=temperature, coordinates=coordinates,
                                  correlation=correlation, coarse=coarse)  # fmt: skip
 
     @classmethod
     def test_options(cls, options: Mapping[str, Any]) -> set[str]:
         return {"metric", "match"}
+
+    @classmethod
+    def version(cls, options: Mapping[str, Any]) -> int:
+        """2: PP-Triplet compares maps and has legal negatives alone."""
+        return 2 if options.get("locate", True) and options.get("triplet", 1.0) else 1
 
     def train(self, mode: bool = True) -> PPCL:
         super().train(mode)
@@ -199,11 +213,19 @@ class PPCL(ReIDModel):
         h_y = h_x[torch.randperm(len(h_x)).to(h_x.device, non_blocking=True)]
         there = locator(h_r, region, h_y)  # Eq. 4
         back = locator(h_y, there, h_x)  # Eq. 5
-        other = negative_regions(there, self.beta)  # line 10
-        positive, negative = (self.region(h_y, r, frozen=not self.joint) for r in (there, other))
+        other, legal = negative_regions(there, self.beta)  # line 10
+        if self.compare == "maps":
+            maps = Products.of(h_r, h_y)
+            near, far = (
+                region_distance(maps, locator.cells, region, box) for box in (there, other)
+            )
+        else:
+            one = F.normalize(anchor)
+            read = [self.region(h_y, box, frozen=not self.joint) for box in (there, other)]
+            near, far = ((one - F.normalize(some)).pow(2).sum(1) for some in read)
         return feature, {
             "pp_cycle": cycle_error(back, region).mean(),  # Eq. 11
-            "pp_triplet": part_triplet(anchor, positive, negative, self.alpha),  # Eq. 12
+            "pp_triplet": part_triplet(near, far, legal, self.alpha),  # Eq. 12
         }
 
     def encode(self, images: Tensor) -> Encoding:

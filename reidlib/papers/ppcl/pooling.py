@@ -6,6 +6,8 @@ module with the same calls in its place (``PPCL.make_region``).
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,14 +23,57 @@ def frame(n: int, device: torch.device) -> Tensor:
     return torch.tensor(FRAME, device=device).expand(n, 4)
 
 
-def reading_weights(low: Tensor, high: Tensor, cells: int) -> Tensor:
-    """Weights [..., cells] of a line of cells in the mean of ``cells`` bilinear samples, evenly
-    spaced between ``low`` and ``high`` [...] (in [-1, 1]); zeros lie beyond the line."""
+def sample_weights(low: Tensor, high: Tensor, cells: int, samples: int) -> Tensor:
+    """Weights [..., samples, cells] of a line of cells in bilinear ``samples``, evenly spaced
+    between ``low`` and ``high`` [...] (in [-1, 1]); zeros lie beyond the line."""
     place = torch.arange(cells, device=low.device, dtype=low.dtype)
-    share = (2 * place + 1) / cells - 1
+    share = (2 * torch.arange(samples, device=low.device, dtype=low.dtype) + 1) / samples - 1
     at = (low + high).unsqueeze(-1) / 2 + (high - low).unsqueeze(-1) / 2 * share
     pixel = ((at + 1) * cells - 1) / 2
-    return F.relu(1 - (pixel.unsqueeze(-1) - place).abs()).mean(-2)
+    return F.relu(1 - (pixel.unsqueeze(-1) - place).abs())
+
+
+def resampling(box: Tensor, cells: tuple[int, int], samples: tuple[int, int]) -> Tensor:
+    """The matrix [N, h * w, H * W] that reads regions ``box`` [N, 4] of maps of ``cells`` (H, W) at
+    ``samples`` (h, w): its product with a map's cells is ``geometry.sample`` of the map.
+    Differentiable in the box."""
+    x0, y0, x1, y1 = box.unbind(-1)
+    rows = sample_weights(y0, y1, cells[0], samples[0])
+    columns = sample_weights(x0, x1, cells[1], samples[1])
+    both = rows[:, :, None, :, None] * columns[:, None, :, None, :]
+    return both.flatten(3).flatten(1, 2)
+
+
+class Products(NamedTuple):
+    """Products of all cells with all cells, [N, h * w, h * w]: of maps ``a`` with themselves and
+    with maps ``b``, and of these with themselves."""
+
+    aa: Tensor
+    ab: Tensor
+    bb: Tensor
+
+    @classmethod
+    def of(cls, a: Tensor, b: Tensor) -> Products:
+        """Of maps [N, C, h, w]."""
+        a, b = a.flatten(2).mT, b.flatten(2).mT
+        return cls(a @ a.mT, a @ b.mT, b @ b.mT)
+
+
+def region_distance(
+    maps: Products, cells: tuple[int, int], own: Tensor, box: Tensor, pooled: bool = False
+) -> Tensor:
+    """Squared distances [N] in [0, 4] between the region ``own`` [N, 4] of maps a and the region
+    ``box`` [N, 4] of maps b, both of ``cells`` (h, w), resampled to as many cells (or ``pooled`` to
+    their mean) and of length 1. No region is resampled with its channels."""
+    read, other = resampling(own, cells, cells), resampling(box, cells, cells)
+    if pooled:
+        read, other = read.mean(1, keepdim=True), other.mean(1, keepdim=True)
+
+    def product(one: Tensor, matrix: Tensor, two: Tensor) -> Tensor:
+        return ((one @ matrix) * two).sum((1, 2))
+
+    lengths = product(read, maps.aa, read) * product(other, maps.bb, other)
+    return 2 - 2 * product(read, maps.ab, other) / lengths.clamp(min=1e-12).sqrt()
 
 
 def cell_weights(box: Tensor, height: int, width: int) -> Tensor:
@@ -38,7 +83,8 @@ def cell_weights(box: Tensor, height: int, width: int) -> Tensor:
     upright box weighs rows and columns apart. Differentiable in the box.
     """
     x0, y0, x1, y1 = box.unbind(-1)
-    rows, columns = reading_weights(y0, y1, height), reading_weights(x0, x1, width)
+    rows = sample_weights(y0, y1, height, height).mean(-2)
+    columns = sample_weights(x0, x1, width, width).mean(-2)
     return (rows.unsqueeze(-1) * columns.unsqueeze(-2)).flatten(-2)
 
 

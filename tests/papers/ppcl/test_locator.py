@@ -9,8 +9,16 @@ from reidlib import geometry
 from reidlib.errors import ReidError
 from reidlib.models.base import evaluating
 from reidlib.papers.ppcl import locator as module
+from reidlib.papers.ppcl.constraints import cycle_error
 from reidlib.papers.ppcl.locator import CRLoc, coverage
-from reidlib.papers.ppcl.pooling import RegionMean, cell_weights, frame
+from reidlib.papers.ppcl.pooling import (
+    Products,
+    RegionMean,
+    cell_weights,
+    frame,
+    region_distance,
+    resampling,
+)
 
 CELLS = (4, 2)
 REGION = torch.tensor([[-1.0, -1.0, 1.0, 0.0], [-0.3, -0.9, 1.1, 0.6], [-1.0, -1.0, 1.0, 1.0]])
@@ -31,11 +39,11 @@ def moved(locator: CRLoc) -> CRLoc:
     return locator
 
 
-@pytest.mark.parametrize("start", ["region", "frame"])
-def test_it_starts_at_the_identity(start):
-    locator = CRLoc(CELLS, start=start)
+@pytest.mark.parametrize("coordinates", ["relative", "absolute", "cropped"])
+def test_it_starts_at_the_identity(coordinates):
+    locator = CRLoc(CELLS, coordinates=coordinates)
     found = locator(maps(3), REGION, maps(3).flip(0))
-    expected = REGION if start == "region" else frame(3, REGION.device)
+    expected = REGION if coordinates == "relative" else frame(3, REGION.device)
     torch.testing.assert_close(found, expected)
 
 
@@ -54,6 +62,28 @@ def test_equation_8(correlation):
                 scores = F.cosine_similarity(b, a[:, None], dim=0) / 0.1
             expected = scores.exp() / scores.exp().sum() * inside[i, u] * 8
             torch.testing.assert_close(found[i, u].flatten(), expected)
+
+
+@pytest.mark.parametrize("correlation", ["cosine", "printed"])
+def test_a_cropped_map_is_read_at_its_region(correlation):
+    """As if what is cut out of the map were a map by itself."""
+    options = {"coordinates": "cropped", "correlation": correlation}
+    locator, x, y = moved(CRLoc(CELLS, **options)).eval(), maps(3), maps(3).flip(0)
+    cut, whole = geometry.sample(x, geometry.box_to_theta(REGION)), frame(3, x.device)
+    with evaluating(locator):
+        torch.testing.assert_close(locator(x, REGION, y), locator(cut, whole, y))
+        assert not torch.allclose(locator(x, REGION, y), locator(x, whole, y), atol=1e-3)
+
+
+def test_only_relative_coordinates_start_without_a_cycle():
+    """At the start PP-Cycle is exactly 0 there, and so is its gradient."""
+    for coordinates in ("relative", "absolute", "cropped"):
+        locator, x, y = CRLoc(CELLS, coordinates=coordinates), maps(3), maps(3).flip(0)
+        error = cycle_error(locator(y, locator(x, REGION, y), x), REGION).mean()
+        error.backward()
+        still = coordinates == "relative"
+        assert (error < 1e-12) == still
+        assert (locator.fc.bias.grad.abs().max() < 1e-6) == still
 
 
 def test_a_coarser_partial_map_has_fewer_channels():
@@ -100,9 +130,10 @@ def test_it_can_tell_where_a_response_lies():
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"coarse": 2}, {"start": "frame"}, {"correlation": "printed"}],
+    [{}, {"coarse": 2}, {"coordinates": "absolute"}, {"coordinates": "cropped"},
+     {"coordinates": "cropped", "coarse": 2}, {"correlation": "printed"}],
     ids=lambda o: "-".join(map(str, o.values())) or "default",
-)
+)  # fmt: skip
 @pytest.mark.parametrize("together", [1, 2, 8])
 def test_many_pairs_equal_single_ones(options, together, monkeypatch):
     monkeypatch.setattr(module, "TOGETHER", together)
@@ -139,6 +170,24 @@ def test_a_region_is_the_mean_of_what_is_sampled():
     theirs = torch.autograd.grad((sampled * weight).sum(), (x, box))
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_resampling_is_a_matrix():
+    box = REGION + 0.013
+    found = resampling(box, CELLS, (3, 5)) @ maps(3).flatten(2).mT
+    sampled = geometry.sample(maps(3), geometry.box_to_theta(box), (3, 5))
+    torch.testing.assert_close(found.mT.unflatten(2, (3, 5)), sampled)
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_the_distance_of_two_regions(pooled):
+    a, b, box = maps(3), maps(3).flip(0), REGION.flip(0) + 0.013
+    read = [geometry.sample(x, geometry.box_to_theta(r)) for x, r in ((a, REGION), (b, box))]
+    one, two = (F.normalize((x.mean((2, 3)) if pooled else x).flatten(1)) for x in read)
+    found = region_distance(Products.of(a, b), CELLS, REGION, box, pooled)
+    torch.testing.assert_close(found, (one - two).square().sum(1), rtol=0, atol=1e-5)
+    alike = region_distance(Products.of(a, a), CELLS, box, box, pooled)
+    torch.testing.assert_close(alike, torch.zeros(3), rtol=0, atol=1e-5)
 
 
 def test_the_whole_frame_is_the_plain_mean():

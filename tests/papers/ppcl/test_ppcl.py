@@ -65,7 +65,7 @@ def naive(model: PPCL, query: torch.Tensor, gallery: torch.Tensor) -> torch.Tens
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"neck": True, "coarse": 2}, {"correlation": "printed", "locator_start": "frame"},
+    [{}, {"neck": True, "coarse": 2}, {"correlation": "printed", "coordinates": "absolute"},
      {"rectify": "resize"}, {"last_stride": 2}],
     ids=lambda o: "-".join(o) or "default",
 )  # fmt: skip
@@ -119,10 +119,12 @@ def test_a_box_of_a_placed_image_is_one_of_the_image():
 
 
 def test_kinds_of_regions_pass_the_batch_norms_of_faces_one_by_one(batch):
-    """Partial, whole, found and negative ones (see ``recipes.faces``)."""
-    model = build(pool="depthwise", width=8, metric="euclidean").train()
-    model.loss(batch)
-    assert model.reid.pool.norm.num_batches_tracked == 4
+    """Partial and whole ones; those found and negative ones where pooled regions are compared."""
+    for compare, kinds in (("maps", 2), ("pooled", 4)):
+        options = {"pool": "depthwise", "width": 8, "metric": "euclidean", "compare": compare}
+        model = build(**options).train()
+        model.loss(batch)
+        assert model.reid.pool.norm.num_batches_tracked == kinds
 
 
 def test_without_a_locator_it_is_the_plain_cosine(batch):
@@ -156,8 +158,10 @@ def test_an_untrained_locator_looks_where_the_rectifier_put_the_image(batch):
 
 
 @pytest.mark.parametrize(("cycle", "triplet"), [(10.0, 1.0), (0.0, 2.0), (3.0, 0.0)])
-def test_the_loss_is_algorithm_1(cycle, triplet, batch):
-    model = moved(build(cycle=cycle, triplet=triplet, label_smoothing=0.1)).train()
+@pytest.mark.parametrize("compare", ["maps", "pooled"])
+def test_the_loss_is_algorithm_1(cycle, triplet, compare, batch):
+    model = build(cycle=cycle, triplet=triplet, compare=compare, label_smoothing=0.1)
+    model = moved(model).train()
     twin = copy.deepcopy(model)  # batch norm counts what it sees
     torch.manual_seed(5)
     losses = model.loss(batch)
@@ -174,19 +178,24 @@ def test_the_loss_is_algorithm_1(cycle, triplet, batch):
     h_y = h_x[torch.randperm(8)]
     there = twin.locator(h_r, region, h_y)
     back = twin.locator(h_y, there, h_x)
-    other = negative_regions(there)
+    other, legal = negative_regions(there)
     l_cycle = cycle_error(back, region).mean()
     read = [
-        geometry.sample(h, geometry.box_to_theta(b)).mean((2, 3))
+        geometry.sample(h, geometry.box_to_theta(b))
         for h, b in ((h_r, region), (h_y, there), (h_y, other))
     ]
-    l_triplet = part_triplet(*read, alpha=0.3)
+    read = [x.mean((2, 3)) if compare == "pooled" else x.flatten(1) for x in read]
+    anchor, positive, negative = (F.normalize(x) for x in read)
+    near, far = ((anchor - x).square().sum(1) for x in (positive, negative))
+    l_triplet = part_triplet(near, far, legal, 0.3)
     torch.testing.assert_close(losses["pp_cycle"], l_cycle)
     torch.testing.assert_close(losses["pp_triplet"], l_triplet)
     torch.testing.assert_close(losses["loss"], l_f + cycle * l_cycle + triplet * l_triplet)
 
 
-@pytest.mark.parametrize("options", [{}, {"pool": "depthwise", "width": 8}])
+@pytest.mark.parametrize(
+    "options", [{}, {"pool": "depthwise", "width": 8, "compare": "pooled"}], ids=["maps", "faces"]
+)
 def test_the_constraints_train_f_only_if_asked(options, batch):
     def gradients(**more) -> dict[str, torch.Tensor]:
         model = moved(build(**options, **more)).train()
@@ -212,7 +221,7 @@ def trained(model: PPCL, batch: Batch) -> tuple[set[str], set[str]]:
 @pytest.mark.parametrize(
     "options",
     [{}, {"cycle": 0.0}, {"triplet": 0.0}, {"locate": False}, {"rectify": "resize", "neck": True},
-     {"rectify": "pad", "locator_start": "frame"}],
+     {"rectify": "pad", "coordinates": "absolute"}],
     ids=lambda o: "-".join(o) or "default",
 )  # fmt: skip
 def test_every_parameter_trains_but_the_rectifier(options, batch):

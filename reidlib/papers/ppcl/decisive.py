@@ -1,0 +1,292 @@
+"""The decisive run: which output and which constraint teach CRLoc the corresponding region?
+
+GLRec and F are a trained PPCL's and stay as they are, so their maps are made once; locators alone
+are trained on them, those of all ``ROWS`` side by side, from one start and on the same pairs. They
+are held against what is there without a locator (GLRec's region), against a locator that is told
+the true regions of its training, and against the true regions themselves, which drawn people have.
+
+Where the detector errs more than in the town of GLRec and F, locators learn and are tested in that
+town, GLRec and F stay.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.func import functional_call, stack_module_state, vmap
+
+from reidlib.data import Dataset, ImageBank
+from reidlib.data.augment import keep_boxes
+from reidlib.data.dataset import boxes, fingerprint_text
+from reidlib.errors import ReidError
+from reidlib.evaluate.compare import bootstrap
+from reidlib.geometry import (
+    box_iou,
+    box_to_theta,
+    compose,
+    placed_box,
+    sample,
+    theta_to_box,
+    transform_box,
+)
+from reidlib.models.base import device_of, evaluating
+from reidlib.papers.ppcl.constraints import cycle_error, negative_regions, part_triplet
+from reidlib.papers.ppcl.locator import Coordinates, CRLoc
+from reidlib.papers.ppcl.model import PPCL
+from reidlib.papers.ppcl.pooling import Products, region_distance
+from reidlib.papers.stnreid.measure import make_pairs
+from reidlib.system.devices import pick_device
+from reidlib.system.files import atomic_path
+from reidlib.train.store import Run
+
+LOSSES = ("cycle", "pooled", "maps", "pull", "true")
+ROWS: dict[str, dict[str, float]] = {  # the weight of each loss, by the row's name
+    f"{triplet}, cycle {cycle:g}": {"cycle": cycle} | ({} if triplet == "none" else {triplet: 1.0})
+    for triplet in ("none", "pooled", "maps")
+    for cycle in (0.0, 0.1, 10.0)
+    if cycle or triplet != "none"
+} | {"maps without negatives, cycle 0": {"pull": 1.0}, "supervised": {"true": 1.0}}
+FIXED, TRUE = "fixed at GLRec's region", "true regions"
+ALL = (FIXED, *ROWS, TRUE)
+STEPS = 500
+COORDINATES: tuple[Coordinates, ...] = get_args(Coordinates)
+VERSION = 1  # of what is stored: raise it when the same settings would give other values
+BATCH, LR, DECAY = 24, 1e-3, 5e-4  # pairs a step; Adam's, a tenth of the rate in the second half
+IMAGES = 1024  # of a training set
+PEOPLE = 64  # whose images a probe is ranked among; 60 on Partial-REID
+BLOCK = 64  # images encoded at once
+
+
+class Maps(NamedTuple):
+    """F's maps: of rectified cuts ``partial`` [N, C, h, w], with GLRec's ``region`` [N, 4] and the
+    box ``within`` the body [N, 4] that they show; of ``whole`` images [M, C, h, w], with the box of
+    their ``body`` [M, 4]."""
+
+    partial: Tensor
+    region: Tensor
+    within: Tensor
+    whole: Tensor
+    body: Tensor
+
+
+def corresponding(within: Tensor, body: Tensor) -> Tensor:
+    """The true regions [..., 4]: what lies ``within`` a ``body`` [..., 4]."""
+    return theta_to_box(compose(box_to_theta(body), box_to_theta(within)))
+
+
+def probes(dataset: Dataset) -> Dataset:
+    """``dataset`` with one gallery image of each person, and the queries by other cameras."""
+    gallery = dataset.gallery[dataset.gallery["pid"] > 0].drop_duplicates("pid")
+    camera = dataset.query["pid"].map(gallery.set_index("pid")["cam"])
+    query = dataset.query[dataset.query["cam"] != camera]
+    tables = {"query": query, "gallery": gallery}
+    return dataset.but(**{name: some.reset_index(drop=True) for name, some in tables.items()})
+
+
+def owners(test: Dataset) -> Tensor:
+    """Of each query [N] the row of the gallery that shows the same person."""
+    rows = {pid: row for row, pid in enumerate(test.gallery["pid"])}
+    return torch.tensor(test.query["pid"].map(rows).to_numpy())
+
+
+def training_maps(model: PPCL, split: pd.DataFrame, noise: float, seed: int) -> Maps:
+    """Of ``IMAGES`` images of ``split`` and of one cut of each. noise: added to what GLRec says
+    (``GLRec.rectify``)."""
+    split = split.iloc[:: max(1, len(split) // IMAGES)].reset_index(drop=True)
+    images, body = _images(split, model), boxes(split, "body")
+    cut = keep_boxes(len(split), np.random.default_rng(seed), model.ratio, "any").float()
+    within = transform_box(box_to_theta(body), cut)
+    return _encoded(model, sample(images, box_to_theta(cut)), within, images, body, noise, seed)
+
+
+def test_maps(model: PPCL, test: Dataset, noise: float) -> Maps:
+    """Of the probes and gallery images of ``probes``; 40 to 80 % of a probe is kept."""
+    pairs = make_pairs(test, model.size, "same person")
+    body = boxes(test.gallery, "body")
+    within = transform_box(box_to_theta(body[owners(test)]), pairs.true)
+    return _encoded(model, pairs.partial, within, _images(test.gallery, model), body, noise, 0)
+
+
+def _images(split: pd.DataFrame, model: PPCL) -> Tensor:
+    return ImageBank.from_split(split, model.size).images(slice(0, len(split)))
+
+
+def _encoded(model: PPCL, cuts: Tensor, within: Tensor, whole: Tensor, body: Tensor,
+             noise: float, seed: int) -> Maps:  # fmt: skip
+    assert model.rectifier is not None
+    torch.manual_seed(seed)
+    device, rectified = device_of(model), []
+    for some in cuts.split(BLOCK):
+        images, theta, _ = model.rectifier.rectify(some.to(device), noise)
+        rectified.append((model.reid.backbone(images), placed_box(theta)))
+    partial, region = (torch.cat(parts) for parts in zip(*rectified, strict=True))
+    maps = torch.cat([model.reid.backbone(some.to(device)) for some in whole.split(BLOCK)])
+    return Maps(partial, region, within.to(device), maps, body.to(device))
+
+
+def train(maps: Maps, locators: Sequence[CRLoc], steps: int, seed: int) -> None:
+    """Trains one locator for each of ``ROWS``, all of them in one step. y is a shuffle of x, as in
+    Algorithm 1: mostly another person."""
+    device, first = maps.whole.device, locators[0].train()
+    params, buffers = stack_module_state(list(locators))
+    table = [[row.get(loss, 0.0) for loss in LOSSES] for row in ROWS.values()]
+    weights = torch.tensor(table, device=device)
+    optimizer = torch.optim.Adam(params.values(), weight_decay=DECAY)
+
+    def loss(state: tuple[dict[str, Any], ...], weights: Tensor, *given: Tensor) -> Tensor:
+        h_r, region, h_x, h_y, true = given
+        there = functional_call(first, state, (h_r, region, h_y))
+        back = functional_call(first, state, (h_y, there, h_x))
+        other, legal = negative_regions(there)
+        products = Products.of(h_r, h_y)
+        pooled, maps = (
+            [region_distance(products, first.cells, region, box, mean) for box in (there, other)]
+            for mean in (True, False)
+        )
+        parts = {
+            "cycle": cycle_error(back, region).mean(),
+            "pooled": part_triplet(pooled[0], pooled[1], legal),
+            "maps": part_triplet(maps[0], maps[1], legal),
+            "pull": maps[0].mean(),
+            "true": cycle_error(there, true).mean(),
+        }
+        return (weights * torch.stack([parts[name] for name in LOSSES])).sum()
+
+    each = vmap(loss, in_dims=((0, 0), 0, None, None, None, None, None), randomness="same")
+    for step in range(steps):
+        torch.manual_seed(seed * 1_000_003 + step)
+        optimizer.param_groups[0]["lr"] = LR if step < steps / 2 else LR / 10
+        x = torch.randperm(len(maps.partial))[:BATCH].to(device)
+        y = x[torch.randperm(len(x)).to(device)]
+        given = (maps.partial[x], maps.region[x], maps.whole[x], maps.whole[y])
+        true = corresponding(maps.within[x], maps.body[y])
+        optimizer.zero_grad()
+        each((params, buffers), weights, *given, true).sum().backward()
+        optimizer.step()
+    trained = {name: value.detach() for name, value in {**params, **buffers}.items()}
+    for n, locator in enumerate(locators):
+        own = locator.state_dict()
+        locator.load_state_dict({name: trained[name][n] for name in own})
+
+
+def measure(
+    model: PPCL, maps: Maps, locators: Sequence[CRLoc], owner: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Of ``ALL`` rows and every probe [R, N] the overlap with its true region in the image of its
+    ``owner`` [N], and the average precision of ranking that among ``PEOPLE``."""
+    first, neck = locators[0].eval(), model.reid.neck
+    rows, columns = first.rows(maps.partial, maps.region), first.columns(maps.whole)
+    wanted = neck(model.region(maps.partial, maps.region))
+    iou, ap = (torch.empty(len(ALL), len(owner)) for _ in range(2))
+    for start in range(0, len(maps.whole), PEOPLE):
+        some = slice(start, start + PEOPLE)
+        index = ((owner >= start) & (owner < start + PEOPLE)).nonzero().flatten()
+        found = []
+        for n in index.tolist():
+            region = maps.region[n].expand(len(columns[some]), 4)
+            x = first.correlation(rows[n] @ columns[some].mT, region)
+            learned = [locator.eval().read(x, region) for locator in locators]
+            true = corresponding(maps.within[n], maps.body[some])
+            found.append(torch.stack([region, *learned, true]))
+        box, mine = torch.stack(found, 1), owner[index] - start  # [R, n, PEOPLE, 4]
+        own = box[:, torch.arange(len(index)), mine].clamp(-1, 1)
+        iou[:, index] = box_iou(own, own[-1:]).cpu()
+        gallery = model.region.prepare(maps.whole[some], neck)
+        for row, regions in enumerate(box):
+            asked = wanted[index.to(wanted.device)]
+            distance = model.region.distance(asked, gallery, regions, first.cells).cpu()
+            nearer = (distance < distance.gather(1, mine[:, None])).sum(1)
+            ap[row, index] = 1 / (1 + nearer).float()
+    return iou, ap
+
+
+def values(
+    run: Run, train_on: pd.DataFrame, test: Dataset, noise: float, steps: int
+) -> dict[str, Tensor]:
+    """ "IoU" and "mAP" [C, R, N] of ``COORDINATES``, ``ALL`` rows and the probes of ``test`` (of
+    ``probes``), with F and GLRec of a trained ``run``; stored beside it, read if stored before."""
+    named = [VERSION, noise, steps, BATCH, LR, DECAY, IMAGES, PEOPLE, test.fingerprint]
+    key = fingerprint_text(json.dumps([*named, len(train_on), len(test.query)]))
+    file = run.path / "decisive" / f"{key}.safetensors"
+    if file.is_file():
+        return load_file(file)
+    model, seed = run.load_model(pick_device()), run.recipe.seed
+    if not isinstance(model, PPCL) or model.rectifier is None or model.locator is None:
+        raise ReidError(f"{run.path.name} is no PPCL with a rectifier and a locator: name one")
+    found, device, cells = [], device_of(model), model.locator.cells
+    with evaluating(model, gradients=True):
+        with torch.no_grad():
+            learned = training_maps(model, train_on, noise, seed)
+            tested = test_maps(model, test, noise)
+        for coordinates in COORDINATES:
+            locators = []
+            for _ in ROWS:
+                torch.manual_seed(seed)  # all start alike
+                locators.append(CRLoc(cells, coordinates=coordinates).to(device))
+            train(learned, locators, steps, seed)
+            with torch.no_grad():
+                found.append(measure(model, tested, locators, owners(test)))
+    iou, ap = (torch.stack(parts) for parts in zip(*found, strict=True))
+    with atomic_path(file) as part:
+        save_file({"IoU": iou, "mAP": ap}, part)
+    return {"IoU": iou, "mAP": ap}
+
+
+def table(
+    runs: Sequence[Run],
+    load: Callable[..., Dataset],
+    *,
+    steps: int = STEPS,
+    test_ids: int = 6 * PEOPLE,
+    noises: Sequence[float] = (0.0, 0.15),
+    errors: Sequence[float] = (0.08, 0.2),
+) -> pd.DataFrame:
+    """Every row with every reading of the output, with F and GLRec of ``runs`` (seeds), tidy.
+
+    load: the dataset with the options given. noises: added to what GLRec says; errors: of the
+    detector, whose images locators are trained and tested on.
+
+    Columns: error, noise, coordinates ("" of what has none), row, metric (IoU, or mAP in percent),
+    mean, sd (over seeds), gain over ``FIXED`` with low and high (95 %, people and seeds resampled),
+    share (of the gain of the supervised row with relative coordinates, in percent; NaN where that
+    gain is within chance), probes, people, n (seeds).
+    """
+    few = {"images": 2, "distractors": 0, "junk": 0, "test_only": True, "test_ids": test_ids}
+    lines: list[dict[str, Any]] = []
+    for error in errors:
+        town = load(detector_error=error).train
+        test = probes(load(detector_error=error, **few))
+        for noise in noises:
+            each = [values(run, town, test, noise, steps) for run in runs]
+            for metric, scale in (("IoU", 1), ("mAP", 100)):
+                found = scale * torch.stack([one[metric] for one in each]).double()  # [S, C, R, N]
+                lines += [{"error": error, "noise": noise, **line, "metric": metric}
+                          for line in _lines(found, test.query["pid"])]  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def _lines(found: Tensor, people: pd.Series) -> Iterator[dict[str, Any]]:
+    """Of values [S, C, R, N] each row's once, or with each of ``COORDINATES``."""
+    fixed, told = found[:, 0, 0], found[:, 0, ALL.index("supervised")]
+    best = bootstrap(told, people, minus=fixed)
+    for row, c in itertools.product(range(len(ALL)), range(len(COORDINATES))):
+        alone = ALL[row] in (FIXED, TRUE)
+        if alone and c:
+            continue
+        some = found[:, c, row]
+        gain = bootstrap(some, people, minus=fixed)
+        share = 100 * gain.value / best.value if best.low > 0 else float("nan")
+        each = some.mean(1)
+        yield {"coordinates": "" if alone else COORDINATES[c], "row": ALL[row],
+               "mean": each.mean().item(),
+               "sd": each.std().item() if len(each) > 1 else float("nan"),
+               "gain": gain.value, "low": gain.low, "high": gain.high, "share": share,
+               "probes": gain.n, "people": gain.people, "n": len(each)}  # fmt: skip

@@ -1,0 +1,155 @@
+"""The decisive run: what is told is found, rows learn by themselves, and shares are of one gain."""
+
+import pandas as pd
+import pytest
+import torch
+
+from reidlib import models
+from reidlib.data import load
+from reidlib.errors import ReidError
+from reidlib.geometry import box_iou
+from reidlib.models.base import evaluating
+from reidlib.papers.ppcl import decisive
+from reidlib.papers.ppcl import recipe as ppcl
+from reidlib.papers.ppcl.locator import CRLoc
+from reidlib.papers.stnreid.measure import make_pairs
+from reidlib.train.loop import fit
+from reidlib.train.store import Run
+
+SMALL = {"train_ids": 6, "test_ids": 5, "cameras": 2, "images": 2, "size": (64, 32)}
+SIZE, CELLS = (64, 32), (4, 2)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return load("synthetic", **SMALL, distractors=3, junk=2)
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    built = models.build("ppcl", 2, backbone="tiny", size=SIZE)
+    built.rectifier.fc.bias.data.copy_(torch.tensor([0.7, 0.6, 0.1, -0.2, 9.0]))
+    return built.eval()
+
+
+def made(how, *given):
+    with torch.no_grad():
+        return how(*given)
+
+
+def test_probes_have_one_true_match_each(dataset):
+    test = decisive.probes(dataset)
+    assert test.gallery["pid"].is_unique
+    assert (test.gallery["pid"] > 0).all()
+    own = test.gallery.iloc[decisive.owners(test).numpy()]
+    assert (own["pid"].to_numpy() == test.query["pid"].to_numpy()).all()
+    assert (own["cam"].to_numpy() != test.query["cam"].to_numpy()).all()
+
+
+def test_true_regions_are_those_of_the_pairs(dataset, model):
+    test = decisive.probes(dataset)
+    maps = made(decisive.test_maps, model, test, 0.0)
+    true = decisive.corresponding(maps.within, maps.body[decisive.owners(test)])
+    torch.testing.assert_close(true, make_pairs(test, SIZE, "same person").true)
+
+
+def test_noise_makes_a_poorer_rectifier(dataset, model):
+    plain, noisy = (made(decisive.training_maps, model, dataset.train, x, 0) for x in (0.0, 0.15))
+    box = decisive.corresponding(plain.within, plain.body)  # the cut itself
+    assert not torch.equal(plain.region, noisy.region)
+    assert torch.equal(box, decisive.corresponding(noisy.within, noisy.body))
+    assert torch.equal(plain.whole, noisy.whole)
+    assert not torch.equal(plain.partial, noisy.partial)
+
+
+def test_a_row_learns_as_if_it_were_alone(dataset, model, monkeypatch):
+    """In a stack each locator has its own losses, statistics and steps."""
+    maps = made(decisive.training_maps, model, dataset.train, 0.0, 0)
+    every, found = dict(decisive.ROWS), {}
+    for names in (["pooled, cycle 0.1", "supervised"], ["supervised"]):
+        monkeypatch.setattr(decisive, "ROWS", {name: every[name] for name in names})
+        locators = []
+        for _ in names:
+            torch.manual_seed(0)
+            locators.append(CRLoc(CELLS))
+        decisive.train(maps, locators, 3, 0)
+        found[len(names)] = locators
+    for name, value in found[1][0].state_dict().items():
+        torch.testing.assert_close(found[2][1].state_dict()[name], value, rtol=1e-3, atol=1e-5)
+    assert not torch.allclose(found[2][0].fc.weight, found[2][1].fc.weight, atol=1e-5)
+
+
+def test_each_loss_trains_what_it_says(dataset, model):
+    """One locator a row, "none, cycle 10" at relative coordinates has nothing to learn from."""
+    maps = made(decisive.training_maps, model, dataset.train, 0.0, 0)
+    locators = []
+    for _ in decisive.ROWS:
+        torch.manual_seed(0)
+        locators.append(CRLoc(CELLS))
+    decisive.train(maps, locators, 2, 0)
+    moved = {
+        row: locator.fc.bias.abs().max().item() > 1e-4
+        for row, locator in zip(decisive.ROWS, locators, strict=True)
+    }
+    still = [row for row, learned in moved.items() if not learned]
+    assert still == ["none, cycle 0.1", "none, cycle 10"]
+
+
+def test_regions_and_ranks(dataset, model):
+    test = decisive.probes(dataset)
+    maps = made(decisive.test_maps, model, test, 0.0)
+    owner = decisive.owners(test)
+    locators = [CRLoc(CELLS) for _ in decisive.ROWS]  # where the rectifier put the image
+    iou, ap = made(decisive.measure, model, maps, locators, owner)
+    assert iou.shape == ap.shape == (len(decisive.ALL), len(test.query))
+    torch.testing.assert_close(iou[1:-1], iou[:1].expand(len(locators), -1))
+    torch.testing.assert_close(ap[1:-1], ap[:1].expand(len(locators), -1))
+    torch.testing.assert_close(iou[-1], torch.ones(len(owner)))
+    true = decisive.corresponding(maps.within, maps.body[owner]).clamp(-1, 1)
+    torch.testing.assert_close(iou[0], box_iou(maps.region.clamp(-1, 1), true))
+    fixed = models.build("ppcl", 2, backbone="tiny", size=SIZE, match="fixed").eval()
+    fixed.load_state_dict(model.state_dict())
+    with evaluating(fixed):
+        region = fixed.region(maps.partial, maps.region)
+        query = {"maps": maps.partial, "box": maps.region, "region": region}
+        whole = fixed.region(maps.whole, torch.tensor([[-1.0, -1, 1, 1]]).expand(5, 4))
+        gallery = {"maps": maps.whole, "box": torch.tensor([[-1.0, -1, 1, 1]]).expand(5, 4)}
+        distance = fixed.distance(query, {**gallery, "region": whole})
+    rank = distance.argsort(1).argsort(1).gather(1, owner[:, None]).squeeze(1)
+    torch.testing.assert_close(ap[0], 1 / (1 + rank.float()))
+
+
+def test_shares_are_of_the_supervised_gain():
+    rows = len(decisive.ALL)
+    found = torch.zeros(2, 3, rows, 12, dtype=torch.double)
+    found += torch.rand(12) * 0.01
+    found[:, 0, decisive.ALL.index("supervised")] += 0.4
+    found[:, :, decisive.ALL.index("maps, cycle 0")] += 0.1
+    lines = pd.DataFrame(decisive._lines(found, pd.Series(range(12))))
+    assert len(lines) == 3 * (rows - 2) + 2
+    told = lines[lines["row"] == "maps, cycle 0"]
+    assert told["gain"].tolist() == pytest.approx([0.1] * 3)
+    assert told["share"].tolist() == pytest.approx([25] * 3)
+    found[:, 0, decisive.ALL.index("supervised")] -= 0.4
+    assert pd.DataFrame(decisive._lines(found, pd.Series(range(12))))["share"].isna().all()
+
+
+def test_it_is_stored_beside_its_run(tmp_path, monkeypatch):
+    tiny = {"dataset": "synthetic", "data_options": SMALL, "weights": None, "backbone": "tiny",
+            "size": SIZE, "steps": 1, "ids_per_batch": 2, "images_per_id": 2}  # fmt: skip
+    recipe = ppcl.RECIPE.but(**tiny, start=ppcl.GLREC.but(**tiny))
+    run = fit(recipe, device="cpu", store=tmp_path, progress=False)
+
+    def town(**options):
+        return load("synthetic", **{**SMALL, **options})
+
+    few = {"steps": 1, "test_ids": 5, "noises": (0.0,), "errors": (0.08,)}
+    first = decisive.table([run], town, **few)
+    assert set(first["metric"]) == {"IoU", "mAP"}
+    assert first[first["row"] == decisive.TRUE].set_index("metric")["mean"]["IoU"] == 1
+    monkeypatch.setattr(decisive, "train", None)  # nothing is trained again
+    pd.testing.assert_frame_equal(decisive.table([run], town, **few), first)
+    other = Run.of(recipe.start[0], tmp_path)
+    with pytest.raises(ReidError, match="no PPCL with a rectifier and a locator"):
+        decisive.table([other], town, **few)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, get_args
 
@@ -28,6 +29,7 @@ from reidlib.data.augment import keep_boxes
 from reidlib.data.dataset import boxes, fingerprint_text
 from reidlib.errors import ReidError
 from reidlib.evaluate.compare import bootstrap
+from reidlib.evaluate.verdict import judge, least
 from reidlib.geometry import (
     box_iou,
     box_to_theta,
@@ -290,3 +292,27 @@ def _lines(found: Tensor, people: pd.Series) -> Iterator[dict[str, Any]]:
                "sd": each.std().item() if len(each) > 1 else float("nan"),
                "gain": gain.value, "low": gain.low, "high": gain.high, "share": share,
                "probes": gain.n, "people": gain.people, "n": len(each)}  # fmt: skip
+
+
+def wide(found: pd.DataFrame) -> pd.DataFrame:
+    """``table`` for a reader: one line a row, for each metric and condition the gain in points,
+    with a sign where chance does not explain it (* a gain, † a loss), and in brackets its share of
+    the supervised gain; of ``FIXED`` the value itself."""
+    signs = {"holds": "*", "reversed": "†"}
+
+    def cell(line: pd.Series) -> str:
+        points = 100 if line["metric"] == "IoU" else 1
+        if line["row"] == FIXED:
+            return f"{points * line['mean']:.1f}"
+        bounds = (line["gain"], line["low"], line["high"])
+        verdict = judge(*bounds, least=least(line["metric"]), seeds=line["n"])
+        share = "" if math.isnan(line["share"]) else f" ({line['share']:.0f} %)"
+        return f"{points * line['gain']:+.1f}{signs.get(verdict, '')}{share}"
+
+    condition = found["metric"] + found["error"].map(", detector {:g}".format)
+    condition += found["noise"].map(lambda noise: f", noise {noise:g}" if noise else "")
+    shown = found.assign(condition=condition, shown=found.apply(cell, axis=1))
+    order = {name: list(dict.fromkeys(shown[name])) for name in ("coordinates", "row", "condition")}
+    table = shown.pivot(index=["coordinates", "row"], columns="condition", values="shown")
+    lines = [x for x in itertools.product(order["coordinates"], order["row"]) if x in table.index]
+    return table.loc[lines, order["condition"]].rename_axis(columns=None).reset_index()

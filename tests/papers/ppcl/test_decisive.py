@@ -80,20 +80,12 @@ def test_a_row_learns_as_if_it_were_alone(dataset, model, monkeypatch):
     assert not torch.allclose(found[2][0].fc.weight, found[2][1].fc.weight, atol=1e-5)
 
 
-def test_each_loss_trains_what_it_says(dataset, model):
-    """One locator a row, "none, cycle 10" at relative coordinates has nothing to learn from."""
-    maps = made(decisive.training_maps, model, dataset.train, 0.0, 0)
-    locators = []
-    for _ in decisive.ROWS:
-        torch.manual_seed(0)
-        locators.append(CRLoc(CELLS))
-    decisive.train(maps, locators, 2, 0)
-    moved = {
-        row: locator.fc.bias.abs().max().item() > 1e-4
-        for row, locator in zip(decisive.ROWS, locators, strict=True)
-    }
-    still = [row for row, learned in moved.items() if not learned]
-    assert still == ["none, cycle 0.1", "none, cycle 10"]
+def test_the_rows():
+    assert decisive.ROWS["maps, cycle 10"] == {"cycle": 10, "maps": 1}
+    assert decisive.ROWS["none, cycle 0.1"] == {"cycle": 0.1}
+    assert "none, cycle 0" not in decisive.ROWS, "that is a locator that learns nothing"
+    assert len(decisive.ROWS) == 3 * 3 - 1 + 2
+    assert {name for row in decisive.ROWS.values() for name in row} == set(decisive.LOSSES)
 
 
 def test_regions_and_ranks(dataset, model):
@@ -148,6 +140,11 @@ def test_it_is_stored_beside_its_run(tmp_path, monkeypatch):
     first = decisive.table([run], town, **few)
     assert set(first["metric"]) == {"IoU", "mAP"}
     assert first[first["row"] == decisive.TRUE].set_index("metric")["mean"]["IoU"] == 1
+    shown = decisive.wide(first)
+    assert len(shown) == 3 * len(decisive.ROWS) + 2
+    fixed = first[(first["row"] == decisive.FIXED) & (first["metric"] == "mAP")]["mean"].item()
+    line = shown[shown["row"] == decisive.FIXED].iloc[0]
+    assert line["mAP, detector 0.08"] == f"{fixed:.1f}"
     monkeypatch.setattr(decisive, "train", None)  # nothing is trained again
     pd.testing.assert_frame_equal(decisive.table([run], town, **few), first)
     other = Run.of(recipe.start[0], tmp_path)

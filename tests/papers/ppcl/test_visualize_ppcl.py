@@ -56,7 +56,9 @@ def test_regions_on_references(model, pairs):
     assert drawn.get_y() == pytest.approx((y0 + 1) * SIZE[0] / 2 - 0.5, abs=1e-3)
 
 
-def test_what_a_step_of_training_looks_at(model, pairs):
+def test_what_a_step_of_training_looks_at(model, pairs, monkeypatch):
+    negatives = torch.tensor([[-1.0, -1, 0, 0]]).expand(3, 4), torch.tensor([True, False, True])
+    monkeypatch.setattr(figures, "negative_regions", lambda positive: negatives)
     some = select(pairs, [0, 1, 2])
     state = torch.random.get_rng_state()
     figure = figures.constraints(model, some.holistic, some.partial, some.holistic.flip(0))
@@ -68,6 +70,7 @@ def test_what_a_step_of_training_looks_at(model, pairs):
         [GREEN, RED],
         [BLUE, GREEN],
     ]
+    assert marks(figure.axes[5 + 3]) == [GREEN], "no legal negative, none drawn"
 
 
 def test_printed_beside_measured():

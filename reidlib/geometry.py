@@ -132,6 +132,18 @@ def box_area(box: Tensor) -> Tensor:
     return (box[..., 2] - box[..., 0]).clamp(min=0) * (box[..., 3] - box[..., 1]).clamp(min=0)
 
 
+def upright(theta: Tensor) -> Tensor:
+    """Whether ``theta`` [..., 2, 3] shows its region neither mirrored nor upside down [...]."""
+    return (theta[..., 0, 0] > 0) & (theta[..., 1, 1] > 0)
+
+
+def theta_iou(theta: Tensor, true: Tensor) -> Tensor:
+    """Intersection over union [...] of the box around what ``theta`` [..., 2, 3] reads and the box
+    ``true`` [..., 4]; 0 where the region is shown mirrored or upside down."""
+    found = box_iou(theta_to_box(theta), true)
+    return torch.where(upright(theta), found, torch.zeros_like(found))
+
+
 def box_iou(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union [...] of boxes [..., 4], pair by pair (the shapes broadcast).
 

@@ -215,3 +215,14 @@ def test_placement_undoes_the_cut():
     theta = g.placement(box)
     torch.testing.assert_close(theta, g.invert(g.box_to_theta(box)))
     torch.testing.assert_close(g.placed_box(theta), box)
+
+
+def test_what_is_shown_mirrored_or_upside_down_does_not_overlap():
+    box = torch.tensor([-0.5, -1.0, 0.5, 0.2])
+    theta = g.box_to_theta(box[None])
+    assert g.theta_iou(theta, box).item() == pytest.approx(1)
+    flips = {"mirrored": (-1, 1), "upside down": (1, -1), "turned by 180 degrees": (-1, -1)}
+    for x, y in flips.values():
+        turned = theta * torch.tensor([[x, 1, 1], [1, y, 1]])
+        assert torch.equal(g.theta_to_box(turned), g.theta_to_box(theta))
+        assert g.theta_iou(turned, box).item() == 0

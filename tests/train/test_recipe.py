@@ -141,7 +141,6 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "triplet": 1.0,
         "margin": 0.3,
         "stn": 1.0,
-        "smooth": 0.0,
         "neck": True,
         "frozen_stn": False,
         "match": "affined",

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from reidlib.data import Dataset
 from reidlib.data.decode import decode
-from reidlib.geometry import box_iou, sample, theta_to_box, transform_points
+from reidlib.geometry import sample, theta_iou, transform_points
 from reidlib.models.base import count_parameters
-from reidlib.papers.stnreid.measure import Pairs, thetas
+from reidlib.papers.stnreid.measure import CONTROLS, Pairs, thetas
 from reidlib.papers.stnreid.model import STNReID
 from reidlib.train.build import build_model
 from reidlib.train.recipe import Recipe
@@ -52,24 +52,27 @@ def partial_triples(dataset: Dataset, n: int = 6) -> Figure:
 def overlap_by_row(table: pd.DataFrame) -> Figure:
     """Mean overlap with the true patch, one line for each kind of pairs, against the rows.
 
-    table: of ``measure.overlap_table``. Dashed: the identity transform, which reads all of it. Bars
-    are the 95 % interval over pairs, faint bands the standard deviation over seeds.
+    table: of ``measure.overlap_table``. Dashed: the identity transform, which reads all of it;
+    dotted: a box that knows only from which side was cut. Bars are the 95 % interval over pairs,
+    faint bands the standard deviation over seeds.
     """
     figure, axis = plt.subplots(figsize=(8.4, 4), layout="constrained")
     kinds = list(dict.fromkeys(table["of"]))
     for k, (of, colour) in enumerate(zip(kinds, sns.color_palette("deep"), strict=False)):
         some = table[table["of"] == of]
-        line = some[some["row"] != "identity"].reset_index(drop=True)
+        line = some[~some["row"].isin(CONTROLS)].reset_index(drop=True)
         x = line.index + 0.06 * (k - (len(kinds) - 1) / 2)
         bars = [line["mean"] - line["low"], line["high"] - line["mean"]]
         axis.errorbar(x, line["mean"], yerr=bars, fmt="o-", color=colour, capsize=3, label=of)
         if line["sd"].notna().all():
             low, high = line["mean"] - line["sd"], line["mean"] + line["sd"]
             axis.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
-        same = some.loc[some["row"] == "identity", "mean"].item()
-        axis.axhline(same, color=colour, ls="--", lw=1)
+        for name, style in zip(CONTROLS, ("--", ":"), strict=True):
+            control = some.loc[some["row"] == name, "mean"].item()
+            axis.axhline(control, color=colour, ls=style, lw=1)
         axis.set_xticks(line.index, line["row"])
-    axis.plot([], [], "--", color="#555555", lw=1, label="identity transform")
+    for name, style in zip(CONTROLS, ("--", ":"), strict=True):
+        axis.plot([], [], style, color="#555555", lw=1, label=name)
     axis.set(ylabel="overlap (IoU) with the true patch", title="Does the STN find the patch?")
     axis.legend(title="holistic image of the", **BESIDE)
     words = "bars: 95 % interval over pairs, band: standard deviation over seeds"
@@ -103,7 +106,7 @@ def affined_by_row(models: Mapping[str, STNReID], pairs: Pairs) -> Figure:
 
 
 def _overlap(axis: Axes, theta: Tensor, true: Tensor) -> None:
-    axis.set_title(f"IoU {box_iou(theta_to_box(theta), true):.2f}", fontsize="x-small",
+    axis.set_title(f"IoU {theta_iou(theta, true):.2f}", fontsize="x-small",
                    weight="normal", loc="center", pad=2)  # fmt: skip
 
 

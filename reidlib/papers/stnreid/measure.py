@@ -8,7 +8,7 @@ from the true boxes of the two bodies.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pandas as pd
@@ -20,12 +20,21 @@ from reidlib.data.dataset import boxes
 from reidlib.data.partial import make_partial
 from reidlib.errors import ReidError
 from reidlib.evaluate.compare import summary
-from reidlib.geometry import box_iou, box_to_theta, compose, identity, theta_to_box, transform_box
+from reidlib.geometry import (
+    box_iou,
+    box_to_theta,
+    compose,
+    identity,
+    theta_iou,
+    theta_to_box,
+    transform_box,
+)
 from reidlib.models.base import evaluating
 from reidlib.papers.stnreid.model import STNReID
 
 Of = Literal["same image", "same person", "another person"]
 OF: tuple[Of, ...] = ("same image", "same person", "another person")
+CONTROLS = ("identity", "side of the cut alone")  # rows of a table of overlaps without a model
 
 
 @dataclass(frozen=True)
@@ -87,10 +96,36 @@ def thetas(model: STNReID, pairs: Pairs) -> Tensor:
 
 
 def overlaps(model: STNReID | None, pairs: Pairs) -> Tensor:
-    """Intersection over union [N] of the true patch and the upright box around what the STN reads;
-    without a model, of the identity transform, which reads the whole image."""
+    """Intersection over union [N] of the true patch and the upright box around what the STN reads
+    (0 if it shows that upside down or mirrored); without a model, of the identity transform, which
+    reads the whole image."""
     found = identity(len(pairs)) if model is None else thetas(model, pairs)
-    return box_iou(theta_to_box(found), pairs.true)
+    return theta_iou(found, pairs.true)
+
+
+def side_alone(pairs: Pairs) -> Tensor:
+    """Overlap [N] of a box that knows from which side of the image was cut, and nothing else.
+
+    It keeps the mean share that all pairs keep. An STN that is above it compares the two images;
+    one that is not may have learned where people stand.
+    """
+    missing = (
+        pairs.true - torch.tensor([-1.0, -1.0, 1.0, 1.0])
+    ).abs()  # at left, top, right, below
+    side = missing.argmax(1)
+    guess = torch.tensor([-1.0, -1.0, 1.0, 1.0]).repeat(len(pairs), 1)
+    rows = torch.arange(len(pairs))
+    guess[rows, side] += torch.where(side < 2, 1.0, -1.0) * missing[rows, side].mean()
+    return box_iou(guess, pairs.true)
+
+
+def mismatched(pairs: Pairs, what: Literal["partial image", "holistic image"]) -> Pairs:
+    """The pairs with the partial image of the next pair, or with noise as the holistic image: what
+    an STN finds then, it did not find by comparing the two."""
+    if what == "partial image":
+        return replace(pairs, partial=pairs.partial.roll(1, 0))
+    noise = torch.randn(pairs.holistic.shape, generator=torch.Generator().manual_seed(0))
+    return replace(pairs, holistic=noise)
 
 
 def overlap_table(
@@ -99,13 +134,15 @@ def overlap_table(
     """Mean overlap of every row's models (one for each seed) on all kinds of pairs, tidy.
 
     Columns: row, of, mean, sd (over seeds, NaN for one), low, high (95 %), n
-    (see ``compare.summary``). The first row is the identity transform.
+    (see ``compare.summary``). The first rows are ``CONTROLS``.
     """
     lines = []
-    rows: dict[str, Sequence[STNReID | None]] = {"identity": [None], **models}
     for of, some in pairs.items():
-        for row, group in rows.items():
-            values = overlaps_by_seed(group, some)
+        found = dict(
+            zip(CONTROLS, (overlaps(None, some)[None], side_alone(some)[None]), strict=True)
+        )
+        found |= {row: overlaps_by_seed(group, some) for row, group in models.items()}
+        for row, values in found.items():
             lines.append({"row": row, "of": of, **summary(values, some.pid)})
     return pd.DataFrame(lines)
 

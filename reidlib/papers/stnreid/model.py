@@ -20,7 +20,7 @@ from reidlib.data.augment import partial_crop
 from reidlib.data.batches import Batch
 from reidlib.errors import ReidError
 from reidlib.losses import adaptive_weighted_triplet
-from reidlib.models.base import Encoding, ReIDModel, accuracy, blur
+from reidlib.models.base import Encoding, ReIDModel, accuracy
 from reidlib.models.baseline import Baseline
 
 Partial = Literal["remove", "keep", "vertical"]
@@ -49,7 +49,6 @@ class STNReID(ReIDModel):
         triplet: float = 1.0,
         margin: float = 0.3,
         stn: float = 1.0,
-        smooth: float = 0.0,
         neck: bool = True,
         frozen_stn: bool = False,
         match: Literal["affined", "holistic", "sum"] = "affined",
@@ -57,12 +56,10 @@ class STNReID(ReIDModel):
         """pretrained: whether the ReID module starts from ``weights`` ("PT" in Table 2; Ep1 does
         not, whatever a profile gives). partial: how partial images are made of whole ones
         (``augment.partial_crop``). label_smoothing, triplet (weight of its loss, 0 is off), margin:
-        of L_R; Table 2 varies the first two. stn: weight of L_STN. smooth: standard deviation, in
-        pixels, of a blur before the ReID module; 0 is the paper's. What theta learns comes through
-        the differences of neighbouring pixels, and in small, sharp images they point nowhere.
-        neck: batch norm before the classifier, as the baseline's. frozen_stn: stage 2, where the
-        STN (its batch norm too) does not train. match: the test compares the partial image with the
-        affined image, with the holistic one ("w/o STN"), or adds both distances."""
+        of L_R; Table 2 varies the first two. stn: weight of L_STN. neck: batch
+        norm before the classifier, as the baseline's. frozen_stn: stage 2, where the STN (its batch
+        norm too) does not train. match: the test compares the partial image with the affined image,
+        with the holistic one ("w/o STN"), or adds both distances."""
         super().__init__()
         self.size = size
         weights = weights if pretrained else None
@@ -70,7 +67,7 @@ class STNReID(ReIDModel):
         self.localization = Localization(size)
         self.partial, self.label_smoothing, self.triplet = partial, label_smoothing, triplet
         self.margin, self.stn, self.match = margin, stn, match
-        self.smooth, self.frozen_stn = smooth, frozen_stn
+        self.frozen_stn = frozen_stn
         if frozen_stn:
             self.localization.requires_grad_(False)
             self.localization.eval()
@@ -110,7 +107,7 @@ class STNReID(ReIDModel):
 
     def pooled(self, images: Tensor) -> Tensor:
         """The ReID module's global features f [N, C] (Eq. 3) of images [N, 3, H, W]."""
-        return self.reid.pooled(blur(images, self.smooth))
+        return self.reid.pooled(images)
 
     def features(self, images: Tensor) -> Tensor:
         """What the test compares [N, C]: those features after the neck."""
@@ -137,8 +134,7 @@ class STNReID(ReIDModel):
         _, f_p, f_a = feature.chunk(3)
         parts["stn"] = (f_p - f_a).pow(2).sum(1).mean()  # Eq. 5, not normalised
         total = total + self.stn * parts["stn"]  # Eq. 6
-        boxes = geometry.theta_to_box(theta.detach()), geometry.theta_to_box(true)
-        parts["iou"] = geometry.box_iou(*boxes).mean()
+        parts["iou"] = geometry.theta_iou(theta.detach(), geometry.theta_to_box(true)).mean()
         parts["id"] = torch.stack(identity).mean()
         return {"loss": total, "accuracy": accuracy(logits, label.repeat(3)), **parts}
 

@@ -71,12 +71,33 @@ def test_overlaps_of_the_truth_and_of_the_identity(dataset):
     same = measure.overlaps(None, pairs)
     torch.testing.assert_close(same, geometry.box_area(pairs.true) / 4)
     table = measure.overlap_table({"Ep1": [truth, truth]}, {"same image": pairs})
-    assert list(table["row"]) == ["identity", "Ep1"]
-    assert table["mean"][1] == pytest.approx(1)
+    assert list(table["row"]) == ["identity", "side of the cut alone", "Ep1"]
+    assert table["mean"][2] == pytest.approx(1)
+    assert table["mean"][0] < table["mean"][1] < 1  # the side tells much of where to look
     assert table["low"][0] < table["mean"][0] < table["high"][0]
     both = measure.overlaps_by_seed([truth, None], pairs)
     torch.testing.assert_close(both, torch.stack([torch.ones(len(pairs)), same]))
     assert pairs.pid.tolist() == dataset.query["pid"].tolist()
+
+
+def test_a_box_that_knows_the_side_keeps_the_mean_share():
+    true = [[-1.0, -1.0, 1.0, 0.2], [-1.0, -0.4, 1.0, 1.0], [-0.6, -1.0, 1.0, 1.0]]
+    pairs = Pairs(torch.zeros(3, 3, 4, 4), torch.zeros(3, 3, 4, 4), torch.tensor(true))
+    # 0.8, 0.6 and 0.4 of 2 are missing below, above and at the left: the mean leaves 1.4
+    expected = [1.2 / 1.4, 1.4 / 1.4, 1.4 / 1.6]
+    assert measure.side_alone(pairs).tolist() == pytest.approx(expected)
+
+
+def test_mismatched_pairs_keep_their_true_patch(dataset):
+    pairs = measure.make_pairs(dataset, SIZE)
+    other = measure.mismatched(pairs, "partial image")
+    assert torch.equal(other.partial[1:], pairs.partial[:-1])
+    assert torch.equal(other.holistic, pairs.holistic)
+    noise = measure.mismatched(pairs, "holistic image")
+    assert torch.equal(noise.partial, pairs.partial)
+    assert noise.holistic.shape == pairs.holistic.shape
+    assert not torch.equal(noise.holistic, pairs.holistic)
+    assert torch.equal(noise.true, pairs.true)
 
 
 def test_real_people_have_no_true_patch_in_another_image(dataset):

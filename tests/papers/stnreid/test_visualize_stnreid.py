@@ -70,7 +70,11 @@ def test_overlap_by_row(dataset, model):
     table = measure.overlap_table({"Ep1": [model], "Ep2": [model]}, pairs)
     axis = figures.overlap_by_row(table).axes[0]
     assert [t.get_text() for t in axis.get_xticklabels()] == ["Ep1", "Ep2"]
-    assert axis.lines[0].get_ydata() == pytest.approx(table["mean"][1:])
+    assert axis.lines[0].get_ydata() == pytest.approx(table["mean"][2:])
+    drawn = {
+        line.get_linestyle(): line.get_ydata()[0] for line in axis.lines if len(line.get_ydata())
+    }
+    assert [drawn["--"], drawn[":"]] == table["mean"][:2].tolist()
 
 
 def test_lineage_shows_every_run_that_weights_come_from():

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from reidlib import models
 from reidlib.models.base import evaluating
-from reidlib.papers.vcn.model import row_pool
+from reidlib.papers.vcn.model import MeanMax
 
 
 def loop(maps: Tensor, kernels: Tensor) -> Tensor:
     """The spatial feature, one channel after the other."""
-    rows = row_pool(maps)
+    rows = MeanMax(3)(maps)
     return torch.cat([rows[:, c] @ kernels[c].T for c in range(rows.shape[1])], 1)
 
 

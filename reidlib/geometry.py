@@ -58,8 +58,8 @@ def placed_box(theta: Tensor) -> Tensor:
     return torch.cat([(-1 - theta[..., 2]) / scale, (1 - theta[..., 2]) / scale], 1)
 
 
-def _exact(x: Tensor) -> AbstractContextManager[object]:
-    """No autocast: in half precision a place is up to half a pixel off."""
+def exact(x: Tensor) -> AbstractContextManager[object]:
+    """No autocast where ``x`` is: in half precision a place is up to half a pixel off."""
     kind = x.device.type
     known = torch.amp.is_autocast_available(kind)  # not on the device "meta"
     return torch.autocast(kind, enabled=False) if known else nullcontext()
@@ -78,7 +78,7 @@ def compose(*thetas: Tensor) -> Tensor:
     right.
     """
     result = thetas[0]
-    with _exact(result):
+    with exact(result):
         for theta in thetas[1:]:
             result = result @ _square(theta)
     return result
@@ -96,7 +96,7 @@ def collapsed(theta: Tensor) -> Tensor:
 
 def transform_points(theta: Tensor, points: Tensor) -> Tensor:
     """Takes output points [N, P, 2] (x, y) to input points [N, P, 2]."""
-    with _exact(points):
+    with exact(points):
         return points @ theta[..., :2].transpose(-1, -2) + theta[..., 2].unsqueeze(-2)
 
 
@@ -119,7 +119,7 @@ def sample(
         images = images.float()
     if fill:
         images = images - fill
-    with _exact(images):
+    with exact(images):
         grid = F.affine_grid(theta.to(images.dtype), shape, align_corners=False)
         out = F.grid_sample(
             images, grid, mode="bilinear", padding_mode="zeros", align_corners=False

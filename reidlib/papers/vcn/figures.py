@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -28,32 +29,64 @@ from reidlib.geometry import (
     transform_points,
 )
 from reidlib.models.base import device_of, evaluating
-from reidlib.papers.vcn.measure import FACTORS, UNMOVED, correlation, factors
+from reidlib.papers.vcn.measure import FACTORS, UNMOVED, factors, recovery
 from reidlib.papers.vcn.model import VCN
+from reidlib.visualize.architecture import Box, boxes_of, draw_boxes, lines_of, totals
 from reidlib.visualize.images import image_grid, pictures, pixels, polygon, show
 from reidlib.visualize.style import DARK, legend
 
-LANES = {"global_branch": 0, "transformer": 1, "spatial_head": 1, "spatial_branch": 1}
 NAMES = ("$s_w - 1$", "$s_h - 1$", "$t_w$", "$t_h$", "$r_h$", "$r_w$")
 
 
-def architecture(model: VCN, image_size: tuple[int, int] | None = None) -> Figure:
-    """Fig. 2: the global and the spatial branch. image_size: (H, W), default the model's."""
-    return visualize.architecture(model, image_size, lanes=LANES)
+def architecture(model: VCN) -> Figure:
+    """Fig. 2 of a model with both branches: what stands between the map and each branch's losses,
+    with the weights of Eq. 8."""
+    table = visualize.stages(model)
+    shared = table["stage"].str.startswith("backbone.")
+    rows = {row["stage"]: row for row in table[~shared].to_dict("records")}
+    image, *trunk = boxes_of(table[shared], model.size, {})
+    channels, height, _ = (int(n) for n in table[shared]["output"].iloc[-1].split("x"))
+    lost = {  # classifiers are counted with their branch
+        lane: (f"{ce:g} $L_c^{lane}$ + {ranked:g} $L_r^{lane}$",)
+        for lane, ce, ranked in (("g", model.beta, model.gamma), ("s", 1.0, model.alpha))
+    }
+    branches = (
+        {
+            "GAP + GMP": (f"{channels}",),
+            "batch norm: $f^g$": lines_of(rows["global_branch"]),
+            "losses of $f^g$": lost["g"],
+        },
+        {
+            "SC-STN": lines_of(rows["transformer"]),
+            "row pooling": (f"{channels}×{height}", "mean + maximum", "(Eq. 6)"),
+            "VCN: $f^s$": lines_of(rows["spatial_head"]),
+            "batch norm": lines_of(rows["spatial_branch"]),
+            "losses of $f^s$": lost["s"],
+        },
+    )
+    palette = sns.color_palette("deep")
+    boxes = [replace(box, lane=0.5) for box in (image, *trunk)]
+    for lane, steps in enumerate(branches):
+        for column, (name, lines) in enumerate(steps.items(), len(trunk) + 1):
+            high = height if "×" in lines[0] else 1
+            boxes.append(Box(column, lane, name, lines, high, 1, palette[lane + 1]))
+    return draw_boxes(boxes, f"SC-STN + VCN, {totals(table, model.size)}")
 
 
-def transformer_steps(models: Mapping[str, VCN], image: Tensor) -> Figure:
-    """One row a model: what its transformer makes of one image, from its own calls.
+def transformer_steps(models: Mapping[str, VCN], images: Tensor) -> Figure:
+    """One row an image and model: what its transformer makes of the image, from its own calls.
 
-    image: [3, H, W] normalised. The mean of the map over its channels (Eq. 3); the factors that
+    images: [N, 3, H, W] normalised. The mean of the map over its channels (Eq. 3); the factors that
     the two layers make of it (Eqs. 4 and 5), with the range (-eps, eps) that SC-STN allows itself;
     what these factors read, as a frame on the image; the mean of the moved map; the image so moved.
     """
+    number = len(models) * len(images)
     figure, axes = plt.subplots(
-        len(models), 5, figsize=(11, 2.9 * len(models) + 0.5), layout="constrained", squeeze=False,
+        number, 5, figsize=(11, 2.3 * number + 0.5), layout="constrained", squeeze=False,
         width_ratios=(1, 2.4, 1, 1, 1),
     )  # fmt: skip
-    for row, (name, model) in zip(axes, models.items(), strict=True):
+    pairs = [(name, model, image) for image in images for name, model in models.items()]
+    for row, (name, model, image) in zip(axes, pairs, strict=True):
         if model.transformer is None:
             raise ReidError(f"{name}: this model has no spatial transformer")
         with evaluating(model):
@@ -227,19 +260,19 @@ LABELS = dict(zip((*FACTORS, "eps"), ("$s_w$", "$s_h$", "$t_w$", "$t_h$", "$\\ep
 def correction(images: pd.DataFrame) -> Figure:
     """One row a transformer, one column a factor; last the learned eps against the true error.
 
-    images: of ``measure.all_corrections``; of several seeds the first is drawn. r: correlation over
-    images, with its 95 % interval.
+    images: of ``measure.all_corrections``; a colour a seed. r: correlation over images, mean over
+    seeds, with the lowest and the highest of them; of one seed with its 95 % interval.
     """
     rows = list(dict.fromkeys(images.row))
+    found = recovery(images).groupby(["row", "quantity"])
     figure, axes = plt.subplots(
         len(rows), len(LABELS), figsize=(2.7 * len(LABELS), 2.5 * len(rows) + 0.4),
         layout="constrained", squeeze=False,
     )  # fmt: skip
     for line, name in zip(axes, rows, strict=True):
         own = images[images.row == name]
-        own = own[own.seed == own.seed.iloc[0]]
         for axis, factor in zip(line, LABELS, strict=True):
-            _panel(axis, own, factor)
+            _panel(axis, own, factor, found.get_group((name, factor)))
         line[0].set_ylabel(f"{name}\nlearned", fontsize="small")
     for axis, label in zip(axes[0], LABELS.values(), strict=True):
         axis.set_title(label, loc="center")
@@ -251,19 +284,22 @@ def correction(images: pd.DataFrame) -> Figure:
     return figure
 
 
-def _panel(axis: Axes, own: pd.DataFrame, factor: str) -> None:
-    true, found = own[f"{factor}_true"].to_numpy(), own[factor].to_numpy()
+def _panel(axis: Axes, own: pd.DataFrame, factor: str, seeds: pd.DataFrame) -> None:
+    true = own[f"{factor}_true"]
     if factor == "eps" and own[factor].isna().any():
         axis.set_axis_off()
         axis.text(0.5, 0.5, "no $\\epsilon$ is learned", ha="center", va="center",
                   transform=axis.transAxes, fontsize="small")  # fmt: skip
         return
-    axis.scatter(true, found, s=9, color="#4c72b0", alpha=0.5, lw=0)
+    for colour, (_, part) in zip(sns.color_palette("deep"), own.groupby("seed"), strict=False):
+        axis.scatter(part[f"{factor}_true"], part[factor], s=7, color=colour, alpha=0.4, lw=0)
     low, high = true.min(), true.max()
     axis.plot([low, high], [low, high], "--", color=DARK, lw=1.2)
     if factor != "eps":
         axis.axhline(1.0 if factor.startswith("s") else 0.0, color=DARK, ls=":", lw=1)
-    r, below, above = correlation(found, true)
+    r, below, above = (seeds[column].mean() for column in ("correlation", "low", "high"))
+    if len(seeds) > 1:
+        below, above = seeds.correlation.min(), seeds.correlation.max()
     text = "constant" if r != r else f"r = {r:.2f} [{below:.2f}, {above:.2f}]"
     axis.set_xlabel(f"{'size of the true error' if factor == 'eps' else 'true'}\n{text}",
                     fontsize="small")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Spatial transformers on a feature map: free, without rotation, and self-constrained."""
+"""SC-STN and VCN: spatial transformers on a feature map, and kernels as high as the map."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from reidlib.data.batches import Batch
 from reidlib.errors import ReidError
-from reidlib.geometry import sample
+from reidlib.geometry import exact, sample
 from reidlib.losses import ranked_list
 from reidlib.models.backbone import build_backbone, map_shape
 from reidlib.models.base import Encoding, ReIDModel, accuracy, init_classifier
 
-# "six", "four": free factors, with and without rotation, started at the identity. "wide": SC-STN
-# with eps in (0, 1); "fixed": eps is its bound; "self": SC-STN.
+# "six", "four": the original STN's free factors, with and without rotation. "wide": SC-STN with eps
+# in (0, 1); "fixed": eps is its bound; "self": SC-STN.
 Kind = Literal["none", "six", "four", "wide", "fixed", "self"]
 Start = Literal["drawn", "identity"]
 
@@ -35,9 +35,10 @@ class Transformer(nn.Module):
     ) -> None:
         """height, width: of the map. eps_max: bound of the detector's error eps (0.4 in Eq. 5).
 
-        start: of SC-STN. "drawn": batch norm as it is by default, so that the first steps move
-        every map by up to eps at random. "identity": its weight is 0 at first, nothing moves. The
-        original STN always starts at the identity.
+        start: "drawn": all layers as torch starts them, so that the first steps move every map at
+        random: by up to eps, and without that bound to any part of the map. "identity": nothing
+        moves at first, since the last layer has no weights and, of free factors, the identity as
+        its bias, or its batch norm the weight 0.
         """
         super().__init__()
         self.kind, self.eps_max = kind, 1.0 if kind == "wide" else eps_max
@@ -46,26 +47,26 @@ class Transformer(nn.Module):
         self.fc1 = nn.Linear(height * width, 128)
         self.bn1 = nn.BatchNorm1d(128)
         self.fc2 = nn.Linear(128, outputs)
-        self.bn2: nn.Module = nn.Identity()
-        if self.free:  # the original STN
+        self.bn2 = nn.Identity() if self.free else nn.BatchNorm1d(outputs)
+        if start == "identity" and self.free:
             nn.init.zeros_(self.fc2.weight)
-            nn.init.zeros_(self.fc2.bias)
-        else:
-            self.bn2 = norm = nn.BatchNorm1d(outputs)
-            if start == "identity":
-                nn.init.zeros_(norm.weight)
+            with torch.no_grad():
+                self.fc2.bias.copy_(torch.tensor([1.0, 1, 0, 0, 0, 0])[:outputs])
+        elif start == "identity":
+            nn.init.zeros_(self.bn2.weight)
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        mean = maps.mean(1).flatten(1)  # Eq. 3
-        x = self.bn2(self.fc2(torch.relu(self.bn1(self.fc1(mean))))).float()
-        theta, eps = self.theta(x)
-        return sample(maps, theta.to(maps.dtype)), theta, eps
+        with exact(maps):
+            mean = maps.mean(1, dtype=torch.float32).flatten(1)  # Eq. 3
+            x = self.bn2(self.fc2(torch.relu(self.bn1(self.fc1(mean)))))
+            theta, eps = self.theta(x)
+        return sample(maps, theta), theta, eps
 
     def theta(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """From the last layer's outputs to theta [N, 2, 3] and eps [N]."""
         zero = torch.zeros_like(x[:, 0])
         if self.free:
-            sw, sh, tw, th = 1 + x[:, 0], 1 + x[:, 1], x[:, 2], x[:, 3]
+            sw, sh, tw, th = x[:, 0], x[:, 1], x[:, 2], x[:, 3]
             rw, rh = (x[:, 4], x[:, 5]) if self.kind == "six" else (zero, zero)
             eps = zero
         else:
@@ -80,11 +81,12 @@ class Transformer(nn.Module):
         return torch.stack(rows, 1), eps
 
 
-# "vcn": K kernels a channel over the pooled rows. Without horizontal pooling: "vcn_2d", kernels
-# over the whole map, or "vcn_columns", vertical kernels in every column. "shared": the same K
-# kernels for all channels. "gp": mean plus maximum. "fc": the same through a fully connected layer
-# of K * C outputs. "mgn": two and three stripes.
-Head = Literal["vcn", "vcn_2d", "vcn_columns", "shared", "gp", "fc", "mgn"]
+# "vcn": K kernels a channel over the pooled rows. "sorted": the same over each channel's rows in
+# the order of their values, which is as many parameters and outputs without any place. Without
+# horizontal pooling: "vcn_2d", kernels over the whole map, or "vcn_columns", vertical kernels in
+# every column. "shared": the same K kernels for all channels. "gp": mean plus maximum. "fc": the
+# same through a fully connected layer of K * C outputs. "mgn": two and three stripes.
+Head = Literal["vcn", "sorted", "vcn_2d", "vcn_columns", "shared", "gp", "fc", "mgn"]
 
 
 def vertical_convolution(rows: Tensor, kernels: Tensor) -> Tensor:
@@ -92,9 +94,15 @@ def vertical_convolution(rows: Tensor, kernels: Tensor) -> Tensor:
     return torch.bmm(rows.transpose(0, 1), kernels.transpose(1, 2)).transpose(0, 1)
 
 
-def row_pool(maps: Tensor) -> Tensor:
-    """VCN Eq. 6: mean plus maximum over the width, [N, C, H, W] to [N, C, H]."""
-    return maps.mean(3) + maps.amax(3)
+class MeanMax(nn.Module):
+    """Mean plus maximum of maps [N, C, H, W] over the width (VCN Eq. 6), or over all places."""
+
+    def __init__(self, *dims: int) -> None:
+        super().__init__()
+        self.dims = dims
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps.mean(self.dims) + maps.amax(self.dims)
 
 
 class SpatialHead(nn.Module):
@@ -103,11 +111,12 @@ class SpatialHead(nn.Module):
     def __init__(self, channels: int, height: int, width: int, kind: Head, kernels: int) -> None:
         super().__init__()
         self.kind = kind
+        self.pool = MeanMax(2, 3) if kind in ("gp", "fc") else MeanMax(3)
         self.features = channels * kernels
         cells = height * width if kind == "vcn_2d" else height
         if kind == "vcn_columns":
             self.features *= width
-        if kind in ("vcn", "vcn_2d", "vcn_columns", "shared"):
+        if kind in ("vcn", "sorted", "vcn_2d", "vcn_columns", "shared"):
             shape = (1 if kind == "shared" else channels, kernels, cells)
             self.kernels = nn.Parameter(torch.empty(shape))
             bound = 1 / math.sqrt(cells)  # as torch starts a convolution
@@ -121,8 +130,9 @@ class SpatialHead(nn.Module):
             self.reduce = nn.ModuleList(nn.Linear(channels, 256, bias=False) for _ in range(5))
 
     def forward(self, maps: Tensor) -> Tensor:
-        if self.kind in ("vcn", "shared"):
-            rows = row_pool(maps)
+        if self.kind in ("vcn", "sorted", "shared"):
+            rows = self.pool(maps)
+            rows = rows.sort(2).values if self.kind == "sorted" else rows
             kernels = self.kernels.expand(rows.shape[1], -1, -1)
             return vertical_convolution(rows, kernels.to(rows.dtype)).flatten(1)
         if self.kind == "vcn_2d":
@@ -135,7 +145,7 @@ class SpatialHead(nn.Module):
             parts = [F.adaptive_max_pool2d(maps, (n, 1)).squeeze(3) for n in (2, 3)]
             stripes = torch.cat(parts, 2).unbind(2)
             return torch.cat([r(s) for r, s in zip(self.reduce, stripes, strict=True)], 1)
-        pooled = maps.mean((2, 3)) + maps.amax((2, 3))
+        pooled: Tensor = self.pool(maps)
         return self.longer(pooled) if self.kind == "fc" else pooled
 
 
@@ -184,13 +194,14 @@ class VCN(ReIDModel):
         gamma_: float = 1e-7,
         label_smoothing: float = 0.1,
         match: Literal["fusion", "global", "spatial"] = "fusion",
-        before_norm: bool = False,
+        before_norm: bool = True,
     ) -> None:
         """use_global, use_spatial: which branches there are. stn, stn_start, spatial: see
-        ``stn.Transformer`` and ``spatial.SpatialHead``. kernels: K. eps_max: bound of the
-        detector's error. ranked: whether there is a ranked list loss. alpha, beta, gamma_: weights
-        of Eq. 8, as printed (``Recipe.gamma`` is the schedule's). match: the feature that is
-        compared; before_norm: the spatial one without its batch norm."""
+        ``Transformer`` and ``SpatialHead``. kernels: K. eps_max: bound of the detector's error.
+        ranked: whether there is a ranked list loss. alpha, beta, gamma_: weights of Eq. 8, as
+        printed (``Recipe.gamma`` is the schedule's); a branch alone has those of the spatial one.
+        match: the feature that is compared; before_norm: the spatial one without the batch norm,
+        which the text has "following f_s" (f_g is said to be behind its own)."""
         super().__init__()
         if not (use_global or use_spatial):
             raise ReidError("vcn: use_global and use_spatial are both false: no branch is left")
@@ -209,6 +220,12 @@ class VCN(ReIDModel):
                 self.transformer = Transformer(height, width, stn, eps_max, stn_start)
             self.spatial_head = SpatialHead(channels, height, width, spatial, kernels)
             self.spatial_branch = Branch(self.spatial_head.features, num_ids)
+
+    @classmethod
+    def version(cls, options: Mapping[str, Any]) -> int:
+        """2: a map is moved in float32, and every transformer starts as torch draws its layers."""
+        moved = options.get("use_spatial", True) and options.get("stn", "self") != "none"
+        return 2 if moved else 1
 
     @classmethod
     def test_options(cls, options: Mapping[str, Any]) -> set[str]:

@@ -6,6 +6,12 @@ for the fused feature (Table 1).
 
 from reidlib.train.recipe import Recipe
 
+EQUAL = " (gamma = 0.5)"  # both branches have the losses of a branch alone
+UNMOVED = ", from the identity"
+NO_LIST = "Baseline w/o L_r"
+SORTED = f"Baseline+SC-STN+sorted rows{EQUAL}"
+MEAN_EPS = "eps fixed at its learned mean"
+
 RECIPE = Recipe(
     model="vcn",
     dataset="market1501",
@@ -47,4 +53,24 @@ def rows() -> dict[str, Recipe]:
         "Baseline+SC-STN+MGN": full.but(spatial="mgn"),
         "Full Model (Baseline+SC-STN+VCN) w/o L_r": full.but(ranked=False),
         "Full Model (Baseline+SC-STN+VCN)": full,
+    }
+
+
+def controls(eps: float) -> dict[str, Recipe]:
+    """Rows that Table 3 lacks: each differs from one of its rows in the one thing compared.
+
+    Equal losses: at the printed gamma the global feature has no ranked list loss within the full
+    model, but has it as the lone baseline. Equal starts: every transformer from the identity too,
+    as original STNs often begin. Equal size: the same kernels over rows without their place.
+    eps: what SC-STN learned on average, as a constant.
+    """
+    full, equal = RECIPE, RECIPE.but(gamma_=0.5)
+    return {
+        NO_LIST: full.but(use_spatial=False, ranked=False),
+        f"Full Model{EQUAL}": equal,
+        SORTED: equal.but(spatial="sorted"),
+        f"Baseline+VCN{EQUAL}": equal.but(stn="none"),
+        f"Full Model{UNMOVED}": full.but(stn_start="identity"),
+        f"Baseline+STN+VCN{UNMOVED}": full.but(stn="six", stn_start="identity"),
+        MEAN_EPS: full.but(stn="fixed", eps_max=eps),
     }

@@ -1,5 +1,7 @@
 """Learned corrections beside the true ones, where the truth is known."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -95,7 +97,9 @@ def test_a_collapsed_transformer_shows_no_box(dataset):
 
 
 def test_nothing_moved_is_nothing_gained(dataset):
-    images = measure.corrections(vcn(stn="six"), dataset).assign(row="six", seed=0)
+    images = measure.corrections(vcn(stn="six", stn_start="identity"), dataset).assign(
+        row="six", seed=0
+    )
     assert images.iou_after.to_numpy() == pytest.approx(images.iou_before.to_numpy(), abs=1e-5)
     assert images.eps.isna().all()
     found = measure.recovery(images).set_index("quantity")
@@ -125,6 +129,43 @@ def test_summary_has_mean_and_deviation_over_seeds(dataset):
     both = [one.assign(row="a", seed=s, s_w=one.s_w_true * (1 - 2 * s)) for s in (0, 1)]
     text = measure.summary(pd.concat(both))
     assert text.loc["a", "r s_w"] == "0.00 ± 1.41"  # once right, once the other way round
+
+
+def test_conclusion_says_how_it_compares_with_an_untouched_image(dataset):
+    model, people = vcn(), dataset.query["pid"]
+    truth = measure.true_correction(dataset.query)
+    lines = []
+    for name, theta in {"oracle": truth, "idle": identity(len(truth)), "away": 2 * truth}.items():
+        model.transformer = Oracle(theta)
+        lines += [measure.corrections(model, dataset).assign(row=name, seed=s) for s in (0, 1)]
+    oracle, idle, away = measure.conclusion(pd.concat(lines), people).splitlines()
+    assert "r = 1.00 (1.00 to 1.00 over 2 seeds)" in oracle
+    assert "Bodies lie nearer to" in oracle
+    assert ": 0.0 % of the boxes' union" in oracle
+    assert "by r = nothing" in idle
+    assert "neither nearer to nor farther from" in idle
+    assert "Bodies lie farther from" in away
+
+
+class Trained:
+    """A run as far as it is asked for here."""
+
+    def __init__(self, score, eps):
+        self.metrics = SimpleNamespace(mAP=score)
+        self.history = pd.DataFrame({"eps": [0.2, eps]})
+
+
+def test_the_typical_run_and_what_eps_was_learned():
+    runs = [Trained(0.3, 0.12), Trained(0.1, 0.18), Trained(0.2, 0.156)]
+    assert measure.typical(runs) is runs[2]
+    assert measure.typical(runs[:2]) is runs[1]
+    assert measure.learned_eps(runs) == 0.15
+
+
+def test_moving_a_map_costs_four_products_a_value():
+    with torch.device("meta"):
+        model = build("vcn", 4, size=(384, 128))
+    assert measure.sampling_gmacs(model) == pytest.approx(4 * 2048 * 24 * 8 / 1e9)
 
 
 def test_interval_of_a_correlation():

@@ -14,7 +14,7 @@ from reidlib.errors import ReidError
 from reidlib.geometry import box_iou, identity, sample
 from reidlib.models import build
 from reidlib.papers.vcn import figures, measure
-from reidlib.papers.vcn.figures import LANES, corners, readings
+from reidlib.papers.vcn.figures import corners, readings
 from reidlib.visualize.architecture import LANE
 from reidlib.visualize.images import pixels
 from reidlib.visualize.ranking import RIGHT, WRONG, allowed_distance, query_distances, rgb
@@ -70,11 +70,13 @@ def test_corners_in_pixels():
 
 def test_transformer_steps_show_the_factors(images):
     models = {"SC-STN": vcn(), "STN": vcn(stn="six")}
-    figure = figures.transformer_steps(models, images[0])
-    axes = np.array(figure.axes).reshape(2, 5)
+    figure = figures.transformer_steps(models, images[1:])
+    axes = np.array(figure.axes).reshape(4, 5)
+    assert [axis.get_ylabel() for axis in axes[:, 0]] == ["SC-STN", "STN"] * 2
+    axes = axes[2:]  # the second image
     with torch.no_grad():
-        found = models["SC-STN"].encode(images[:1])
-        mean = models["SC-STN"].backbone(images[:1]).mean(1)[0]
+        found = models["SC-STN"].encode(images[2:])
+        mean = models["SC-STN"].backbone(images[2:]).mean(1)[0]
     assert np.allclose(axes[0, 0].images[0].get_array(), mean, atol=1e-5)
     widths = [bar.get_width() for bar in axes[0, 1].patches[:4]]
     expected = measure.factors(found["theta"])[0] - torch.tensor(measure.UNMOVED)
@@ -83,7 +85,7 @@ def test_transformer_steps_show_the_factors(images):
     assert len(axes[1, 1].patches) == 6  # with rotation
     assert axes[1, 1].get_legend() is None
     with pytest.raises(ReidError, match="no spatial transformer"):
-        figures.transformer_steps({"none": vcn(stn="none")}, images[0])
+        figures.transformer_steps({"none": vcn(stn="none")}, images)
 
 
 def test_four_ways_to_read_a_map_have_the_models_weights():
@@ -126,20 +128,31 @@ def test_paired_lists_frame_what_each_model_finds(dataset):
 
 def test_correction_draws_found_against_true(dataset):
     images = measure.corrections(vcn(), dataset)
-    free = measure.corrections(vcn(stn="four"), dataset)
-    rows = [images.assign(row="SC-STN", seed=0), free.assign(row="STN", seed=0)]
+    still = measure.corrections(vcn(stn="four", stn_start="identity"), dataset)
+    other = images.assign(t_h=-images.t_h)
+    rows = [images.assign(row="SC-STN", seed=0), other.assign(row="SC-STN", seed=1),
+            still.assign(row="STN", seed=0)]  # fmt: skip
     figure = figures.correction(pd.concat(rows))
     axes = np.array(figure.axes).reshape(2, 5)
     points = axes[0, 3].collections[0].get_offsets()
     assert np.allclose(points[:, 0], images.t_h_true)
     assert np.allclose(points[:, 1], images.t_h)
+    assert np.allclose(axes[0, 3].collections[1].get_offsets()[:, 1], -images.t_h)
+    r = measure.correlation(images.t_h.to_numpy(), images.t_h_true.to_numpy())[0]
+    assert axes[0, 3].get_xlabel().endswith(f"r = 0.00 [{-abs(r):.2f}, {abs(r):.2f}]")
     assert axes[1, 4].texts[0].get_text().startswith("no ")
     assert axes[1, 0].get_xlabel().endswith("constant")
 
 
-def test_architecture_of_a_vcn_has_two_branches():
+def test_architecture_of_a_vcn_has_both_branches_up_to_their_losses():
     figure = figures.architecture(vcn())
-    heights = {t.get_text(): t.get_position()[1] for t in figure.axes[0].texts}
-    assert set(LANES) < set(heights)
-    assert heights["global_branch"] - heights["spatial_branch"] == pytest.approx(LANE, abs=0.3)
-    assert heights["transformer"] < heights["global_branch"]
+    places = {t.get_text(): t.get_position() for t in figure.axes[0].texts}
+    lanes = (["GAP + GMP", "batch norm: $f^g$", "losses of $f^g$"],
+             ["SC-STN", "row pooling", "VCN: $f^s$", "batch norm", "losses of $f^s$"])  # fmt: skip
+    for lane in lanes:
+        along = [places[name][0] for name in lane]
+        assert along == sorted(along)
+    assert places["GAP + GMP"][1] - places["SC-STN"][1] > LANE / 2
+    assert "0.5 $L_c^g$ + 1e-07 $L_r^g$" in places
+    assert "1 $L_c^s$ + 0.5 $L_r^s$" in places
+    assert any(text.startswith("1536\n") for text in places), "256 channels, K = 6"

@@ -77,22 +77,23 @@ def in_classifiers(model: ReIDModel) -> int:
 
 
 def beside_printed(
-    groups: Mapping[str, Mapping[str, ReIDModel]], printed: Mapping[tuple[str, str], float]
+    groups: Mapping[str, Mapping[str, ReIDModel | None]],
+    printed: Mapping[tuple[str, str], float],
 ) -> pd.DataFrame:
     """``cost`` of networks beside printed values: one line each, "added" to the first of their
-    group. printed: by network and metric (``published.values``); other networks' are left out."""
-    lines = {}
+    group. None: a network that is not built here, of which the printed values stand alone.
+    printed: by network and metric (``published.values``); other networks' are left out."""
+    none, lines = float("nan"), {}
     for networks in groups.values():
-        found = {network: cost(model) for network, model in networks.items()}
+        found = {network: cost(model) if model else {} for network, model in networks.items()}
         first = next(iter(found.values()))
         for network, own in found.items():
             line = dict[str, float]()
             for column, metric in PRINTED.items():
-                line[column] = own[column]
-                line[f"{column} printed"] = printed.get((network, metric), float("nan"))
-                line[f"{column} added"] = own[column] - first[column]
-                delta = printed.get((network, f"{metric}_delta"), float("nan"))
-                line[f"{column} added, printed"] = delta
-            line |= {k: v for k, v in own.items() if k.startswith("+")}
+                line[column] = own.get(column, none)
+                line[f"{column} printed"] = printed.get((network, metric), none)
+                line[f"{column} added"] = line[column] - first[column]
+                line[f"{column} added, printed"] = printed.get((network, f"{metric}_delta"), none)
+            line |= {k: own.get(k, none) for k in first if k.startswith("+")}
             lines[network] = line
     return pd.DataFrame(lines).T.rename_axis("network")

@@ -39,6 +39,7 @@ __all__ = [
     "differences",
     "elsewhere",
     "gained",
+    "in_words",
     "loses_less",
     "more_than_the_sum",
     "reached",
@@ -139,6 +140,18 @@ def best(
     found = gained(claim, where, gains[other])
     words = f"over the best other of {len(gains)} values, {other}"
     return replace(found, note="; ".join(filter(None, [words, found.note])))
+
+
+def in_words(found: Sequence[Claim]) -> str:
+    """A line for each claim: what was measured, what is printed, the verdict, and its note."""
+    lines = []
+    for claim in found:
+        line = claim.line()
+        numbers = [f"measured {line['measured']}"]
+        numbers += [f"printed {line['printed']}"] if line["printed"] else []
+        numbers += [line["note"]] if line["note"] else []
+        lines.append(f"{line['claim']}: {line['verdict']} ({'; '.join(numbers)})")
+    return "\n".join(lines)
 
 
 def elsewhere(

@@ -59,6 +59,18 @@ def test_between_expects_the_printed_sign():
     ]
 
 
+def test_claims_in_words():
+    first = claims.gained(
+        "a is better", "4.4", gain(0.02, 0.04), 3.3, control=("c", gain(-0.01, 0.03))
+    )
+    second = claims.gained("b is better", "4.4", gain(0.02, 0.04))
+    assert claims.in_words([first, second]) == (
+        "a is better: too small to tell (measured +3.0 [+2.0, +4.0] mAP; printed +3.3 mAP; "
+        "over c +1.0 [-1.0, +3.0])\n"
+        "b is better: holds (measured +3.0 [+2.0, +4.0] mAP)"
+    )
+
+
 def test_a_control_is_asked_of_its_row():
     class Report:
         def gain(self, before, after, metric, evaluate, train_on, dataset):

@@ -47,13 +47,14 @@ class Transformer(nn.Module):
         self.fc1 = nn.Linear(height * width, 128)
         self.bn1 = nn.BatchNorm1d(128)
         self.fc2 = nn.Linear(128, outputs)
-        self.bn2 = nn.Identity() if self.free else nn.BatchNorm1d(outputs)
+        norm = nn.BatchNorm1d(outputs)
+        self.bn2: nn.Module = nn.Identity() if self.free else norm
         if start == "identity" and self.free:
             nn.init.zeros_(self.fc2.weight)
             with torch.no_grad():
                 self.fc2.bias.copy_(torch.tensor([1.0, 1, 0, 0, 0, 0])[:outputs])
         elif start == "identity":
-            nn.init.zeros_(self.bn2.weight)
+            nn.init.zeros_(norm.weight)
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         with exact(maps):
@@ -108,7 +109,17 @@ class MeanMax(nn.Module):
 class SpatialHead(nn.Module):
     """Maps [N, C, H, W] to the spatial feature [N, ``features``], before its batch norm."""
 
-    def __init__(self, channels: int, height: int, width: int, kind: Head, kernels: int) -> None:
+    def __init__(
+        self,
+        channels: int,
+        height: int,
+        width: int,
+        kind: Head,
+        kernels: int,
+        start: Literal["drawn", "mean"] = "drawn",
+    ) -> None:
+        """start: of the kernels. "drawn": as torch starts a convolution. "mean": all are 1 / H, so
+        that the feature is a pooled one at first, as f_g is."""
         super().__init__()
         self.kind = kind
         self.pool = MeanMax(2, 3) if kind in ("gp", "fc") else MeanMax(3)
@@ -119,8 +130,10 @@ class SpatialHead(nn.Module):
         if kind in ("vcn", "sorted", "vcn_2d", "vcn_columns", "shared"):
             shape = (1 if kind == "shared" else channels, kernels, cells)
             self.kernels = nn.Parameter(torch.empty(shape))
-            bound = 1 / math.sqrt(cells)  # as torch starts a convolution
+            bound = 1 / math.sqrt(cells)
             nn.init.uniform_(self.kernels, -bound, bound)
+            if start == "mean":
+                nn.init.constant_(self.kernels, 1 / cells)
         elif kind == "gp":
             self.features = channels
         elif kind == "fc":
@@ -187,6 +200,7 @@ class VCN(ReIDModel):
         stn_start: Start = "drawn",
         spatial: Head = "vcn",
         kernels: int = 6,
+        kernel_start: Literal["drawn", "mean"] = "drawn",
         eps_max: float = 0.4,
         ranked: bool = True,
         alpha: float = 0.5,
@@ -197,7 +211,8 @@ class VCN(ReIDModel):
         before_norm: bool = True,
     ) -> None:
         """use_global, use_spatial: which branches there are. stn, stn_start, spatial: see
-        ``Transformer`` and ``SpatialHead``. kernels: K. eps_max: bound of the detector's error.
+        ``Transformer`` and ``SpatialHead``, as of kernel_start. kernels: K. eps_max: bound of the
+        detector's error.
         ranked: whether there is a ranked list loss. alpha, beta, gamma_: weights of Eq. 8, as
         printed (``Recipe.gamma`` is the schedule's); a branch alone has those of the spatial one.
         match: the feature that is compared; before_norm: the spatial one without the batch norm,
@@ -218,7 +233,7 @@ class VCN(ReIDModel):
             height, width = map_shape(self.backbone, size)  # the kernels are as high as the map
             if stn != "none":
                 self.transformer = Transformer(height, width, stn, eps_max, stn_start)
-            self.spatial_head = SpatialHead(channels, height, width, spatial, kernels)
+            self.spatial_head = SpatialHead(channels, height, width, spatial, kernels, kernel_start)
             self.spatial_branch = Branch(self.spatial_head.features, num_ids)
 
     @classmethod

@@ -11,6 +11,8 @@ UNMOVED = ", from the identity"
 NO_LIST = "Baseline w/o L_r"
 SORTED = f"Baseline+SC-STN+sorted rows{EQUAL}"
 MEAN_EPS = "eps fixed at its learned mean"
+POOLED = f"Full Model{EQUAL}, kernels begin as means"
+CONTROLS = (EQUAL, UNMOVED, NO_LIST, SORTED, MEAN_EPS, POOLED)  # how such rows are named
 
 RECIPE = Recipe(
     model="vcn",
@@ -61,7 +63,9 @@ def controls(eps: float) -> dict[str, Recipe]:
 
     Equal losses: at the printed gamma the global feature has no ranked list loss within the full
     model, but has it as the lone baseline. Equal starts: every transformer from the identity too,
-    as original STNs often begin. Equal size: the same kernels over rows without their place.
+    as original STNs often begin; and kernels that begin as a pooling, which is what the weights
+    that all rows start from were trained for. Equal size: the same kernels over rows without their
+    place.
     eps: what SC-STN learned on average, as a constant.
     """
     full, equal = RECIPE, RECIPE.but(gamma_=0.5)
@@ -70,6 +74,7 @@ def controls(eps: float) -> dict[str, Recipe]:
         f"Full Model{EQUAL}": equal,
         SORTED: equal.but(spatial="sorted"),
         f"Baseline+VCN{EQUAL}": equal.but(stn="none"),
+        POOLED: equal.but(kernel_start="mean"),
         f"Full Model{UNMOVED}": full.but(stn_start="identity"),
         f"Baseline+STN+VCN{UNMOVED}": full.but(stn="six", stn_start="identity"),
         MEAN_EPS: full.but(stn="fixed", eps_max=eps),

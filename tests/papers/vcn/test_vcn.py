@@ -125,6 +125,14 @@ def test_kernels_know_where_a_response_is():
     assert (head(maps) - head(maps.flip(2))).abs().max() > 0.01
 
 
+def test_kernels_may_begin_as_a_pooling():
+    """Then all K values of a channel are the mean of its rows, wherever a response is."""
+    head = SpatialHead(3, 6, 2, "vcn", 5, start="mean")
+    maps = torch.rand(4, 3, 6, 2)
+    rows = maps.mean(3) + maps.amax(3)
+    torch.testing.assert_close(head(maps), rows.mean(2).repeat_interleave(5, 1))
+
+
 def test_sorted_rows_have_kernels_but_no_place():
     """The equal-size control: as many parameters and values, and any order of the rows is one."""
     head, rows = (SpatialHead(3, 6, 2, kind, 5) for kind in ("sorted", "vcn"))

@@ -160,14 +160,16 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "gamma_": 1e-7,
         "label_smoothing": 0.1,
         "match": "fusion",
-        "before_norm": False,
+        "before_norm": True,
+        "kernel_start": "drawn",
     },
 }
 
 
 @pytest.mark.parametrize("name", models.MODELS)
 def test_defaults_of_models_are_part_of_the_format(name):
-    """They are not in a fingerprint either: change one, and FORMAT has to be raised."""
+    """They are not in a fingerprint either: change one, and FORMAT has to be raised,
+    or the model's version."""
     assert models.option_defaults(name) == DEFAULTS[name]
 
 

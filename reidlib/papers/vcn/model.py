@@ -238,9 +238,9 @@ class VCN(ReIDModel):
 
     @classmethod
     def version(cls, options: Mapping[str, Any]) -> int:
-        """2: a map is moved in float32, and every transformer starts as torch draws its layers."""
-        moved = options.get("use_spatial", True) and options.get("stn", "self") != "none"
-        return 2 if moved else 1
+        """2, with a spatial branch: a map is moved in float32, every transformer starts as torch
+        draws its layers, and f_s is compared before its batch norm."""
+        return 2 if options.get("use_spatial", True) else 1
 
     @classmethod
     def test_options(cls, options: Mapping[str, Any]) -> set[str]:

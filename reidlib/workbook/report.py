@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,14 +23,15 @@ from reidlib.workbook import committed, tables
 from reidlib.workbook import profile as profiles
 from reidlib.workbook import published as printed_tables
 from reidlib.workbook import rows as measuring
+from reidlib.workbook.cells import WebTable
 from reidlib.workbook.profile import Profile
 from reidlib.workbook.rows import Measured, Row, as_row
+from reidlib.workbook.words import DRAWN, REAL
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from pandas.io.formats.style import Styler
 
-EMBEDDED_NOTE = "measured on embedded data (drawn people), not on a published dataset"
+EMBEDDED_NOTE = "Measured on embedded data (drawn people), not on a published dataset."
 TESTED = ("rank1", "mAP")  # the metrics of a table that names none
 
 Rows = Mapping[str, Recipe | Row]
@@ -158,38 +159,37 @@ class Report:
         """A row of a table that is scaled or tested otherwise than the others (``rows.Row``)."""
         return Row(recipe, evaluate, changes or {})
 
-    def table(self, name: str, rows: Rows, *, title: str, **options: Any) -> Styler | None:
-        """A table of a paper: ``measure``, saved as ``<notebook>_<name>.csv`` and shown with one
-        line a row (``tables.wide``), below the printed rows that are not measured here.
+    def table(self, name: str, rows: Rows, *, title: str, **options: Any) -> WebTable | None:
+        """A table of a paper: ``measure``, saved as ``<notebook>_<name>.csv`` and shown beside the
+        printed rows, with what came of it below (``tables.results``).
 
         Where nothing is measured the printed values are shown alone, and nothing if none are.
         Where ``committed`` finds the study's table, its values of all rows stand beside, in columns
         of their own that are not saved.
-        title: what it is; what it is printed and measured on is added. options: of ``measure``.
+        title: what it is; what it is printed on is added. options: of ``measure``.
         """
         tidy = self.measure(rows, **options)
         published, on = options.get("published"), options.get("on")
-        title = f"{title}, printed on {on}" if on else title
+        metrics = options.get("metrics", TESTED)
+        caption = f"{title}, printed on {on}" if on else title
+        printed = None
+        if published is not None:
+            printed = printed_tables.table(published, on)
         study = self.committed(name)
-        study = study[study["row"].isin([*rows])]
-        study = study[study["metric"].isin(options.get("metrics", TESTED))]
+        study = study[study["row"].isin([*rows]) & study["metric"].isin(metrics)]
         if tidy.empty and study.empty:
-            if published is None:
-                return None
-            frame = tables.printed_only(published, on)
-            return frame.style.set_caption(f"{title}: as printed, not measured here").hide()
+            return None if printed is None else tables.results(caption, {}, printed)
         self.save(tidy, name)
-        where = "; ".join(dict.fromkeys(tidy["measured_on"]))
-        signs = tables.SIGNS_NOTE if (tidy["n"] > 1).any() else ""  # one seed decides nothing
-        notes = filter(None, ("in percent", signs, tables.departures_note(tidy)))
-        caption = f"{title}, {'; '.join(notes)}"
-        wide = tables.wide(tidy, published, on, study, [*rows])
-        shown = self.show(wide, caption, on=where)
-        if study.empty:
-            return shown
-        grey = {"color": "#666666", "font-style": "italic"}
-        shown.set_properties(subset=tables.study_columns(wide), **grey)
-        return shown.set_caption(f"{self.title(caption, where)}. {committed.note(study, 'Study')}")
+        if printed is not None:
+            printed = printed[printed["metric"].isin(metrics)]
+        measured = {} if tidy.empty else {self.people: tidy}
+        if not study.empty:
+            measured[tables.STUDY] = study
+        shown = tables.results(caption, measured, printed, [*rows])
+        notes = [shown.note, "" if tidy.empty else tables.departures_note(tidy)]
+        notes.append("" if study.empty else f"{committed.note(study, tables.STUDY.capitalize())}.")
+        shown.note = " ".join(filter(None, notes))
+        return shown
 
     def measure(
         self,
@@ -433,10 +433,10 @@ class Report:
             return pd.DataFrame(columns=committed.NEEDED)
         return committed.table(self.study / f"{self.notebook}_{name}.csv")
 
-    def title(self, text: str, on: str = "") -> str:
-        """``text`` with what it was measured ``on``, by default the profile's dataset."""
-        embedded = self.profile.dataset in EMBEDDED
-        return f"{text} ({EMBEDDED_NOTE if embedded else on or self.profile.dataset})"
+    @property
+    def people(self) -> str:
+        """What the profile measures on: drawn people or real ones."""
+        return DRAWN if self.profile.dataset in EMBEDDED else REAL
 
     def figure(self, figure: Figure, name: str) -> Figure:
         """Saves a figure as ``figures/<profile>/<notebook>_<name>.png`` and ``.svg``.
@@ -470,16 +470,22 @@ class Report:
         text = frame.to_csv(index=tables.has_index(frame), float_format="%.6g")
         atomic_write(self.tables / f"{name}.csv", text)
 
-    def show(self, frame: pd.DataFrame, title: str, digits: int = 1, on: str = "") -> Styler:
-        """A frame for display, under a title that says what it was measured ``on``."""
-        style = frame.style.set_caption(self.title(title, on)).format(precision=digits, na_rep="–")
-        words: list[Hashable] = [
-            column for column in frame.columns if frame[column].dtype.kind not in "fiub"
-        ]
-        style = style.set_properties(subset=words, **{"text-align": "left"})
-        return style if tables.has_index(frame) else style.hide(axis="index")
+    def show(
+        self, frame: pd.DataFrame, title: str, digits: int = 1, *, measured: bool = True
+    ) -> WebTable:
+        """A frame for display; ``measured``: on people, which its title then names.
 
-    def frame(self, frame: pd.DataFrame, name: str, title: str, digits: int = 1) -> Styler:
+        digits: the most that stand after a point.
+        """
+        shown = tables.plain(title, frame, self.people if measured else "", digits)
+        if measured:
+            embedded = self.profile.dataset in EMBEDDED
+            shown.note = EMBEDDED_NOTE if embedded else f"Measured on {self.profile.dataset}."
+        return shown
+
+    def frame(
+        self, frame: pd.DataFrame, name: str, title: str, digits: int = 1, *, measured: bool = True
+    ) -> WebTable:
         """``save`` and ``show`` at once."""
         self.save(frame, name)
-        return self.show(frame, title, digits)
+        return self.show(frame, title, digits, measured=measured)

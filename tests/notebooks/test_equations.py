@@ -8,8 +8,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from reidlib.workbook import site
-from reidlib.workbook.summary import PAPERS
+from reidlib.workbook import markup
+from reidlib.workbook.collected import PAPERS
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
@@ -24,7 +24,7 @@ def test_equations_are_drawn_and_lead_to_code_that_names_them(paper: str) -> Non
     displayed = [text for text in texts(PAPERS[paper].notebook) if "$$" in text]
     assert displayed, "a paper's notebook shows its key equations"
     for text in displayed:
-        assert '"math"><code>' not in site._markdown(text), "an equation that mathtext cannot draw"
+        assert '"math"><code>' not in markup.markdown(text), "an equation that mathtext cannot draw"
         links = re.findall(r"\[`(?:\w+\.)?(\w+)`\]\((\S+\.py)\)", text)
         assert links, f"no link to the code: {text[:60]}"
         code = {file: (NOTEBOOKS / file).read_text(encoding="utf-8") for _, file in links}

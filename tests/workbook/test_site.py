@@ -13,12 +13,11 @@ from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from reidlib.errors import ReidError
-from reidlib.workbook import published, site, summary, webtables
-from reidlib.workbook.summary import DRAWN, REAL
+from reidlib.workbook import collected, markup, notebook_page, published, site, summary
+from reidlib.workbook.collected import PAPERS
 
 ROOT = Path(__file__).parents[2]
 
@@ -115,31 +114,31 @@ def test_every_table_printed_or_measured_is_on_exactly_one_page(pages: dict[str,
             for source in table.get("data-sources", "").split():
                 where.setdefault(source, set()).add(name)
     wanted = [f"{name}.csv" for name in published.files()]
-    wanted += [table.path.name for table in summary.tables()]
+    wanted += [table.path.name for table in collected.tables()]
     assert {name: len(where.get(name, ())) for name in wanted} == dict.fromkeys(wanted, 1)
 
 
 def test_every_figure_of_the_papers_is_shown_or_said_why_not(pages: dict[str, Page]) -> None:
-    missing = site.not_shown()
-    assert set(missing) == set(site.NOT_SHOWN)  # none is new, none is there by now
+    missing = notebook_page.not_shown()
+    assert set(missing) == set(notebook_page.NOT_SHOWN)  # none is new, none is there by now
     for (paper, figure), why in missing.items():
         assert len(why) > 40
-        assert f"{summary.PAPERS[paper].label}, Fig. {figure}: {why}" in pages["index.html"].text
+        assert f"{PAPERS[paper].label}, Fig. {figure}: {why}" in pages["index.html"].text
     assert site.REAL_PICTURES in pages["index.html"].text
 
 
 def test_the_index_has_a_card_for_each_paper(pages: dict[str, Page]) -> None:
     index = pages["index.html"]
-    assert len(index.all("article")) == len(summary.PAPERS) == 5
-    claims = summary.claims()
-    for name, paper in summary.PAPERS.items():
+    assert len(index.all("article")) == len(PAPERS) == 5
+    claims = collected.claims()
+    for name, paper in PAPERS.items():
         assert paper.title in index.text
         assert all(sentence in index.text for sentence in summary.sentences(claims, name))
 
 
 def test_code_is_folded_and_no_stderr_is_shown(built: Path, pages: dict[str, Page]) -> None:
     folded = 0
-    for notebook in site.NOTEBOOKS:
+    for notebook in notebook_page.NOTEBOOKS:
         page = pages[f"{notebook}.html"]
         folded += len(page.all("pre"))
         assert page.bare_code == 0, notebook
@@ -149,9 +148,9 @@ def test_code_is_folded_and_no_stderr_is_shown(built: Path, pages: dict[str, Pag
 
 def test_claims_can_be_filtered_by_paper_and_verdict(pages: dict[str, Page]) -> None:
     rows = [a for a in pages["summary.html"].all("tr") if "data-verdicts" in a]
-    claims = summary.claims()
+    claims = collected.claims()
     assert len(rows) == len(claims.drop_duplicates(["paper", "number"]))
-    assert {a["data-paper"] for a in rows} == set(summary.PAPERS)
+    assert {a["data-paper"] for a in rows} == set(PAPERS)
     held = sum("holds" in a["data-verdicts"].split("|") for a in rows)
     known = claims[claims["verdict"] == "holds"].drop_duplicates(["paper", "number"])
     assert held == len(known)
@@ -177,7 +176,11 @@ def test_a_name_belongs_to_the_cell_that_reports_it() -> None:
         {"cell_type": "markdown", "source": '"left"'},
     ]
     names = ["table1", "overlap", "fig7_crop", "sweep", "left", "fig8_crop"]
-    assert site.places(cells, names) == {1: ["overlap", "sweep"], 2: ["table1"], 3: ["fig7_crop"]}
+    assert notebook_page.places(cells, names) == {
+        1: ["overlap", "sweep"],
+        2: ["table1"],
+        3: ["fig7_crop"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -189,7 +192,7 @@ def test_a_name_belongs_to_the_cell_that_reports_it() -> None:
     ],
 )
 def test_a_table_has_the_title_that_its_cell_gives(source: str) -> None:
-    assert site._said(cell(source), "table5") == "Table V: parts"
+    assert notebook_page._said(cell(source), "table5") == "Table V: parts"
 
 
 @pytest.mark.parametrize(
@@ -202,56 +205,20 @@ def test_a_table_has_the_title_that_its_cell_gives(source: str) -> None:
     ],
 )
 def test_a_heading_names_its_figures(heading: str, numbers: list[str]) -> None:
-    assert site._figure_numbers(heading) == numbers
+    assert notebook_page._figure_numbers(heading) == numbers
 
 
 def test_links_between_notebooks_lead_to_pages() -> None:
-    text = site._markdown("[a](10_x.ipynb#b) [c](../reidlib/y.py) [d](https://doi.org/1)")
-    local = site._local(text, {"10_x.html"})
+    text = markup.markdown("[a](10_x.ipynb#b) [c](../reidlib/y.py) [d](https://doi.org/1)")
+    local = markup.local(text, {"10_x.html"})
     assert '<a href="10_x.html#b">a</a> c <a href="https://doi.org/1">d</a>' in local
 
 
 def test_an_equation_is_a_picture_with_its_source() -> None:
-    text = site._markdown("so $x^2$ and\n\n$$\\sum_i y_i$$\n")
+    text = markup.markdown("so $x^2$ and\n\n$$\\sum_i y_i$$\n")
     assert text.count("data:image/svg+xml;base64,") == 2
     assert 'alt="x^2"' in text
-    assert "<code>\\nothing{</code>" in site._markdown("$\\nothing{$")
-
-
-def measured(*rows: tuple[str, float, float, float]) -> pd.DataFrame:
-    lines = [
-        {"row": row, "metric": "mAP", "published": 80.0 if row == "a" else float("nan"),
-         "published_on": "market1501", "measured_on": "synthetic", "mean": mean, "low": mean - 1,
-         "high": mean + 1, "n": 3, "gain": 1.0, "gain_low": low, "gain_high": high,
-         "recipe": json.dumps({"backbone": "tiny", "size": [96, 32], "steps": 5})}
-        for row, mean, low, high in rows
-    ]  # fmt: skip
-    return pd.DataFrame(lines)
-
-
-def test_results_mark_best_gain_and_loss_and_fold_rows_not_run() -> None:
-    frame = measured(("a", 50, 0, 0), ("RMGL(Ours)", 60, 1, 2), ("c", 40, -3, -1))
-    printed = pd.DataFrame(
-        {"row": ["quoted", "a"], "dataset": "market1501", "metric": "mAP", "value": [90.0, 80.0]}
-    )
-    table = webtables.results("T", {DRAWN: frame}, printed)
-    by_name = {row.cells[0].text: row for row in table.rows}
-    assert list(by_name) == ["quoted", "a", "RMGL (the authors' own)", "c"]
-    assert [row.cls for row in table.rows] == ["quoted", "", "", ""]
-    assert table.quoted == 1
-    ours = {name: row.cells[1] for name, row in by_name.items()}
-    assert [c.mark for c in ours.values()] == ["", "", "gain", "loss"]
-    assert ["best" in c.cls for c in ours.values()] == [False, False, True, False]
-    assert [row.cells[3].text for row in table.rows] == ["90", "80", "", ""]
-    assert ours["quoted"].text == webtables.NOT_HERE
-    assert table.groups == [("", 1), (f"ours, {DRAWN}", 2), ("printed", 1)]
-    assert "tiny, 96x32, 5 steps" in table.note
-
-
-def test_a_plain_table_keeps_whole_numbers_whole() -> None:
-    frame = pd.DataFrame({"name": ["a", "b"], "count": [1.0, 2000.0], "share": [0.25, 12.0]})
-    rows = [[c.text for c in row.cells] for row in webtables.plain("T", frame, REAL).rows]
-    assert rows == [["a", "1", "0.25"], ["b", "2,000", "12.00"]]
+    assert "<code>\\nothing{</code>" in markup.markdown("$\\nothing{$")
 
 
 PROBE = """<!doctype html><meta charset="utf-8"><body>FRAMES<pre id="found"></pre><script>
@@ -313,7 +280,7 @@ def test_a_browser_shows_all_pages_on_a_phone(built: Path, pages: dict[str, Page
     assert set(found) == set(pages)
     for name, one in found.items():
         assert one["wide"] <= 390, f"{name} is {one['wide']} pixels wide"
-    for paper in summary.PAPERS.values():
+    for paper in PAPERS.values():
         one = found[f"{paper.notebook}.html"]
         assert one["right"] <= 390, f"{paper.label}: our value ends at pixel {one['right']}"
         assert re.match(r"\d+\.\d", one["text"])

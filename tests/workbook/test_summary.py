@@ -13,20 +13,21 @@ import pytest
 
 from reidlib.errors import ReidError
 from reidlib.evaluate.verdict import Verdict
-from reidlib.workbook import summary
-from reidlib.workbook.summary import DRAWN, REAL, SHORT, STARTED
+from reidlib.workbook import collected, summary, summary_figures, words
+from reidlib.workbook.collected import SHORT, STARTED
+from reidlib.workbook.words import DRAWN, REAL
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def claims() -> pd.DataFrame:
-    return summary.claims()
+    return collected.claims()
 
 
 @pytest.fixture(scope="module")
 def rows() -> pd.DataFrame:
-    return summary.rows()
+    return collected.rows()
 
 
 def tidy(**recipe: object) -> dict[str, object]:
@@ -60,7 +61,7 @@ RP helps,IV,+0.2 rank1,"-1.0 [-2.0, -0.1] rank1","60 people, 1 seeds",too short 
 
 
 def test_a_claim_of_the_earlier_form_becomes_numbers(tmp_path: Path) -> None:
-    found = summary.claims(summary.tables(["study"], folder(tmp_path, OLD)))
+    found = collected.claims(collected.tables(["study"], folder(tmp_path, OLD)))
     assert list(found["verdict"]) == [
         "holds", "reversed", "too small to tell", "holds", "reversed", "not testable here",
     ]  # fmt: skip
@@ -77,7 +78,7 @@ def test_a_claim_of_the_earlier_form_becomes_numbers(tmp_path: Path) -> None:
 
 def test_a_claim_of_todays_form_names_people_and_seeds(tmp_path: Path) -> None:
     base = folder(tmp_path, NEW, start=[{"weights": "start"}])
-    found = summary.claims(summary.tables(["study"], base))
+    found = collected.claims(collected.tables(["study"], base))
     assert list(found["n"]) == [60, 60]
     assert list(found["seeds"]) == [3, 1]
     assert list(found["verdict"]) == ["holds", "too short to judge"]
@@ -88,7 +89,7 @@ def test_a_claim_of_todays_form_names_people_and_seeds(tmp_path: Path) -> None:
 def test_the_same_claim_has_one_number_on_drawn_and_on_real_people(tmp_path: Path) -> None:
     folder(tmp_path, OLD)
     folder(tmp_path, "\n".join([OLD.splitlines()[0], OLD.splitlines()[3]]), "market1501", "-cpu")
-    found = summary.claims(summary.tables(base=tmp_path))
+    found = collected.claims(collected.tables(base=tmp_path))
     real = found[found["data"] == REAL].iloc[0]
     assert (real["claim"], real["number"], real["profile"]) == ("ABP helps", 3, "market1501_cpu")
     both = summary.side_by_side(found)
@@ -97,21 +98,21 @@ def test_the_same_claim_has_one_number_on_drawn_and_on_real_people(tmp_path: Pat
 
 
 def test_every_verdict_has_its_own_sign_and_colour() -> None:
-    assert tuple(summary.VERDICTS) == get_args(Verdict)
-    signs, colours = zip(*summary.VERDICTS.values(), strict=True)
-    assert len(set(signs)) == len(set(colours)) == len(summary.VERDICTS)
+    assert tuple(words.VERDICTS) == get_args(Verdict)
+    signs, colours = zip(*words.VERDICTS.values(), strict=True)
+    assert len(set(signs)) == len(set(colours)) == len(words.VERDICTS)
 
 
 def test_an_unknown_verdict_is_an_error(tmp_path: Path) -> None:
     base = folder(tmp_path, OLD.replace("within chance", "perhaps"))
     with pytest.raises(ReidError, match='"perhaps" is no verdict; there are holds, reversed'):
-        summary.claims(summary.tables(["study"], base))
+        collected.claims(collected.tables(["study"], base))
 
 
 def test_a_table_that_is_no_notebooks_is_an_error(tmp_path: Path) -> None:
     (folder(tmp_path, OLD) / "study" / "tables" / "mine.csv").write_text("a\n1\n")
     with pytest.raises(ReidError, match=r"mine\.csv is no notebook's table"):
-        summary.tables(["study"], tmp_path)
+        collected.tables(["study"], tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -124,11 +125,11 @@ def test_a_table_that_is_no_notebooks_is_an_error(tmp_path: Path) -> None:
     ],
 )
 def test_weights_anywhere_in_a_recipe_end_the_short_regime(recipe: dict, expected: str) -> None:
-    assert summary.regime(recipe) == expected
+    assert collected.regime(recipe) == expected
 
 
 def test_every_committed_claim_stands_in_the_claims(claims: pd.DataFrame) -> None:
-    folders = (ROOT / "reports" / name / "tables" for name in summary.COMMITTED)
+    folders = (ROOT / "reports" / name / "tables" for name in collected.COMMITTED)
     files = sorted(file for folder in folders for file in folder.glob("*_claims*.csv"))
     lines = [line for file in files for line in csv.DictReader(file.open(encoding="utf-8"))]
     assert len(claims) == len(lines) > 0
@@ -145,7 +146,7 @@ def test_intervals_contain_what_was_measured(claims: pd.DataFrame, rows: pd.Data
 
 
 def test_rows_name_paper_table_data_and_regime(rows: pd.DataFrame) -> None:
-    assert set(rows["paper"]) == set(summary.PAPERS)
+    assert set(rows["paper"]) == set(collected.PAPERS)
     assert set(rows["data"]) == {DRAWN, REAL}
     assert rows["setting"].str.fullmatch(r"\w+, \d+x\d+, [\d,]+ (steps|epochs)").all()
     assert not rows.duplicated(["table", "row", "metric", "measured_on", "profile"]).all()
@@ -158,11 +159,11 @@ def test_claims_file_and_readme_are_up_to_date(claims: pd.DataFrame) -> None:
     stored = (ROOT / "reports" / "claims.csv").read_text(encoding="utf-8")
     assert stored == summary.claims_csv(claims), f"reports/claims.csv is not that of today: {renew}"
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    assert page == summary.results_page(claims, summary.rows()), f"docs/results.md: {renew}"
+    assert page == summary.results_page(claims, collected.rows()), f"docs/results.md: {renew}"
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     table = readme.split(summary.BEGIN)[1].split(summary.END)[0].strip()
     assert table == summary.readme_table(claims), f"README's table is not that of today: {renew}"
-    assert len(table.splitlines()) == 2 + len(summary.PAPERS)
+    assert len(table.splitlines()) == 2 + len(collected.PAPERS)
 
 
 def test_write_renews_both_files_and_then_nothing(tmp_path: Path) -> None:
@@ -201,7 +202,7 @@ def test_the_claims_file_reads_back(claims: pd.DataFrame) -> None:
 
 
 def test_sentences_count_what_the_claims_say(claims: pd.DataFrame) -> None:
-    for name in summary.PAPERS:
+    for name in collected.PAPERS:
         mine = claims[(claims["paper"] == name) & (claims["data"] == DRAWN)]
         trained = mine[mine["kind"] == "trained"]
         held = int((trained["verdict"] == "holds").sum())
@@ -211,10 +212,10 @@ def test_sentences_count_what_the_claims_say(claims: pd.DataFrame) -> None:
 
 
 def test_figures_show_every_claim(claims: pd.DataFrame) -> None:
-    tiles = summary.verdicts_figure(claims)
+    tiles = summary_figures.verdicts_figure(claims)
     drawn = sum(len(axes.patches) for axes in tiles.axes)
     assert drawn == len(claims.drop_duplicates(["paper", "number", "data"]))
-    dots = summary.gains_figure(claims)
+    dots = summary_figures.gains_figure(claims)
     shown = sum(len(box.lines[0].get_xdata()) for axes in dots.axes for box in axes.containers)
     known = claims["low"].notna() & claims["printed"].notna()
-    assert shown == (known & claims["unit"].str.fullmatch(summary.POINTS)).sum() > 0
+    assert shown == (known & claims["unit"].str.fullmatch(collected.POINTS)).sum() > 0

@@ -1,11 +1,15 @@
-"""How results are laid out: every printed row, stars for more than chance, common departures."""
+"""How results are laid out: ours beside what is printed, signs for more than chance, departures."""
+
+import json
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from reidlib.errors import ReidError
-from reidlib.workbook import tables
+from reidlib.workbook import published, tables
+from reidlib.workbook.words import DRAWN, REAL
+
+RECIPE = json.dumps({"backbone": "tiny", "size": [96, 32], "steps": 5})
 
 
 def tidy(**changes) -> pd.DataFrame:
@@ -14,65 +18,113 @@ def tidy(**changes) -> pd.DataFrame:
         for metric in ("rank1", "mAP"):
             rows.append(
                 {"row": row, "metric": metric, "published": 96.2, "published_on": "market1501",
-                 "mean": mean, "sd": 1.25, "n": 3, "low": mean - 2, "high": mean + 2, "gain": gain,
-                 "gain_low": gain - 1, "gain_high": gain + 1, "against": "RMGL(Ours)",
+                 "measured_on": "synthetic", "mean": mean, "sd": 1.26, "n": 3, "low": mean - 2,
+                 "high": mean + 2, "gain": gain, "gain_low": gain - 1, "gain_high": gain + 1,
+                 "against": "RMGL(Ours)", "recipe": RECIPE,
                  "differs": f"backbone tiny (resnet50), lr {mean:g} (0.01)"}
             )  # fmt: skip
     return pd.DataFrame(rows).assign(**changes)
 
 
-def test_one_line_a_row():
-    frame = tables.wide(tidy())
-    assert frame.row.tolist() == ["RMGL(Ours)", "RMGL+RK"]
-    assert frame["mAP"].tolist() == ["50.0 ± 1.2", "60.0 ± 1.2"]
-    assert frame["rank-1 95 %"].tolist() == ["48.0 to 52.0", "58.0 to 62.0"]
-    assert frame["mAP gain"].tolist() == ["–", "+10.0*"]
-    assert frame["rank-1 printed"].tolist() == ["96.2", "96.2"]
+def shown(frame: pd.DataFrame, printed: pd.DataFrame | None = None) -> dict[str, dict[str, object]]:
+    """By row and by group and head of a column, its cells."""
+    table = tables.results("T", {DRAWN: frame}, printed)
+    groups = [name for name, span in table.groups for _ in range(span)]
+    heads = [f"{g}: {c.head}" for g, c in zip(groups, table.columns, strict=True)]
+    found = {}
+    for row in table.rows:
+        gains = iter(("rank-1 gain", "mAP gain"))
+        named = [f"ours: {next(gains)}" if h.endswith(": gain") else h for h in heads]
+        found[row.cells[0].text] = dict(zip(named, row.cells, strict=True))
+    return found
 
 
-def test_a_gain_within_chance_has_no_star_and_one_seed_no_spread():
-    frame = tables.wide(tidy(gain_low=-1.0, sd=np.nan))
-    assert frame["mAP gain"].tolist() == ["–", "+10.0"]
-    assert frame["mAP"].tolist() == ["50.0", "60.0"]
+OWN, RK = "RMGL (the authors' own)", "RMGL+RK"
+HERE = f"ours, {DRAWN}: mAP"
 
 
-def test_losses_have_a_sign_of_their_own_and_one_seed_has_none():
-    loss = tables.wide(tidy(gain=-11.8, gain_low=-12.8, gain_high=-10.8))
-    assert loss["mAP gain"].tolist() == ["–", "-11.8†"]
-    little = tables.wide(tidy(gain=0.3, gain_low=0.1, gain_high=0.5))
-    assert little["mAP gain"].tolist() == ["–", "+0.3"]
-    one = tidy()
-    one.loc[one.row == "RMGL(Ours)", "n"] = 1
-    assert tables.wide(one)["mAP gain"].tolist() == ["–", "+10.0"]
-    assert all(sign in tables.SIGNS_NOTE for sign in "*†")
+def test_one_line_a_row_in_two_labelled_groups():
+    found = shown(tidy())
+    assert list(found) == [OWN, RK]
+    assert [row[HERE].text for row in found.values()] == ["50.0 ± 1.3", "60.0 ± 1.3"]
+    assert [row[HERE].sub for row in found.values()] == ["48.0 to 52.0", "58.0 to 62.0"]
+    assert [row["printed: rank-1"].text for row in found.values()] == ["96.2", "96.2"]
+    assert [row[f"ours, {DRAWN}: seeds"].text for row in found.values()] == ["3", "3"]
+    assert ["best" in row[HERE].cls for row in found.values()] == [False, True]
 
 
-def test_each_row_may_name_the_row_that_it_is_compared_with():
-    first = tidy(against="RMGL(Ours)")
-    assert tables.wide(first).equals(tables.wide(tidy()))
-    last = tables.wide(tidy(against="RMGL+RK"))
-    assert last["mAP gain"].tolist() == ["+0.0", "–"]
-    assert last["gain over"].tolist() == ["RMGL+RK", "–"]
+@pytest.mark.parametrize(
+    ("changes", "text", "mark"),
+    [
+        ({}, "+10.0", "gain"),
+        ({"gain_low": -1.0}, "+10.0", ""),
+        ({"gain": -11.8, "gain_low": -12.8, "gain_high": -10.8}, "-11.8", "loss"),
+        ({"gain": 0.3, "gain_low": 0.1, "gain_high": 0.5}, "+0.3", ""),  # below the least effect
+        ({"n": [1, 1, 3, 3]}, "+10.0", ""),  # one seed of the row that it is compared with
+    ],
+)
+def test_a_gain_has_a_sign_where_chance_does_not_explain_it(changes, text, mark):
+    found = shown(tidy(**changes))
+    assert found[OWN]["ours: mAP gain"].text == ""
+    assert (found[RK]["ours: mAP gain"].text, found[RK]["ours: mAP gain"].mark) == (text, mark)
 
 
-def test_columns_without_any_printed_value_are_left_out():
-    assert "mAP printed" not in tables.wide(tidy(published=np.nan))
+def test_one_seed_has_no_spread_and_each_row_may_name_the_row_it_is_compared_with():
+    assert shown(tidy(sd=np.nan))[OWN][HERE].text == "50.0"
+    third = tidy().iloc[2:].assign(row="third", against="RMGL+RK")
+    last = tables.results("T", {DRAWN: pd.concat([tidy(), third])}).rows[-1]
+    assert last.cells[0].sub == "gains over RMGL+RK"
 
 
-def test_printed_rows_that_were_not_measured_stand_above():
-    frame = tables.wide(tidy(), published="rmgl_table1")
-    assert len(frame) == 20
-    assert frame.row.tolist()[-2:] == ["RMGL(Ours)", "RMGL+RK"]
-    mgn = frame[frame.row == "MGN"].iloc[0]
-    assert (mgn["mAP printed"], mgn["rank-1 printed"], mgn["mAP"]) == ("86.9", "95.7", "–")
-    named = tables.wide(tidy(), published="rmgl_table1", dataset="dukemtmcreid")
-    assert named[named.row == "MGN"].iloc[0]["mAP printed"] == "78.4"
-    mixed = tidy()
-    mixed.loc[0, "published_on"] = "dukemtmcreid"
-    with pytest.raises(ReidError, match="printed on several datasets"):
-        tables.wide(mixed, published="rmgl_table1")
+def test_rows_that_were_not_measured_stand_beside_ours_and_can_be_folded():
+    printed = published.table("rmgl_table1", "market1501")
+    table = tables.results("T", {DRAWN: tidy()}, printed)
+    assert len(table.rows) == 20
+    assert table.quoted == 18
+    mgn = shown(tidy(), printed)["MGN"]
+    assert (mgn["printed: mAP"].text, mgn[HERE].text) == ("86.9", tables.NOT_HERE)
+    assert "printed" not in dict(tables.results("T", {DRAWN: tidy(published=np.nan)}).groups)
+
+
+def test_a_badge_names_the_people_and_the_caption_is_one_line():
+    both = tables.results("Table I", {DRAWN: tidy(), REAL: tidy()})
+    assert (both.badge, both.caption) == ("both", "Table I")
+    assert "tiny, 96x32, 5 steps" in both.note
+    frame = pd.DataFrame({"a": [1]})
+    assert [tables.plain("T", frame, data).badge for data in (DRAWN, REAL, "")] == [
+        "drawn",
+        "real",
+        "",
+    ]
+
+
+def test_a_plain_table_keeps_whole_numbers_whole():
+    frame = pd.DataFrame({"name": ["a", "b"], "count": [1.0, 2000.0], "share": [0.25, np.nan]})
+    rows = [[c.text for c in row.cells] for row in tables.plain("T", frame, REAL).rows]
+    assert rows == [["a", "1", "0.25"], ["b", "2,000", ""]]
+    assert tables.plain("T", frame, digits=1).rows[0].cells[2].text == "0.2"
+    assert tables.plain("T", frame.set_index("name")).columns[0].head == "name"
+
+
+def test_a_verdict_has_its_sign_and_the_verdicts_are_counted():
+    frame = pd.DataFrame({"claim": ["a", "b"], "verdict": ["holds", "not testable here"]})
+    table = tables.plain("T", frame)
+    cell = table.rows[0].cells[1]
+    assert (cell.text, cell.colour) == ("✓ holds", "#0072b2")
+    assert table.outcome == [
+        "Of 2 claims, 1 holds, 0 are reversed, 0 are open; 1 cannot be tested here."
+    ]
+
+
+def test_a_notebook_shows_what_came_of_a_table_and_how_to_read_it_below():
+    html = tables.results("T", {DRAWN: tidy()})._repr_html_()
+    table, below = html.split("</table>")
+    assert "60.0 ± 1.3" in table
+    assert "The best mAP of these rows is that of RMGL+RK, 60.0" in below
+    assert tables.NOT_HERE in below
+    assert "<button" not in html
 
 
 def test_the_note_names_what_all_rows_leave():
-    assert tables.departures_note(tidy()) == "ours (the paper's): backbone tiny (resnet50)"
+    assert tables.departures_note(tidy()) == "Here (in the paper): backbone tiny (resnet50)."
     assert tables.departures_note(tidy(differs="")) == ""

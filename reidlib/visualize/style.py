@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 DARK = "#30343b"
+NOTE = "note"  # the name of the line below a figure
 
 
 def use_style() -> None:
@@ -47,8 +48,14 @@ def note(figure: Figure, text: str) -> Text:
     It lies beneath the canvas, where it covers nothing; ``file_of`` and notebooks show it.
     """
     wide = max(40, int(14 * figure.get_figwidth()))  # characters of this size
-    text = textwrap.fill(text, wide)
-    return figure.text(0.01, -0.01, text, ha="left", va="top", fontsize="x-small", color="#555555")
+    text = "\n".join(textwrap.fill(line, wide) for line in text.splitlines())
+    look = {"ha": "left", "va": "top", "fontsize": "x-small", "color": "#555555", "gid": NOTE}
+    return figure.text(0.01, -0.01, text, **look)
+
+
+def has_note(figure: Figure) -> bool:
+    """Whether ``note`` wrote below the figure."""
+    return any(text.get_gid() == NOTE for text in figure.texts)
 
 
 def side(axis: Axes, text: str, at: float = 0.5, *, x: float = -0.08, **options: Any) -> Text:

@@ -28,7 +28,7 @@ from reidlib.workbook.collected import (
 )
 from reidlib.workbook.markup import code, local, markdown
 from reidlib.workbook.summary import sentences
-from reidlib.workbook.words import DRAWN, REAL, VERDICTS, count
+from reidlib.workbook.words import DRAWN, NOTHING_TRAINED, REAL, VERDICTS, count
 
 NAMES = {"00_quickstart": "Quickstart", **{p.notebook: p.label for p in PAPERS.values()}}
 NOTEBOOKS = tuple(NAMES)
@@ -103,20 +103,23 @@ def notebook_parts(
             continue
         yield Part("code", code("".join(cell["source"])))
         for name in made.get(number, []):
+            measured = _measured(cell, name)
             if name in figures:
-                under = _under(found, notebook)
-                yield Part("figure", figure=_picture(to, figures[name], heading, under))
+                under = _under(found, notebook, name, measured)
+                picture = _picture(to, figures[name], heading, under, measured)
+                yield Part("figure", figure=picture)
             if name in names:
-                yield from _table_parts(paper, name, mine, printed, _said(cell, name))
+                said = _said(cell, name)
+                yield from _table_parts(paper, name, mine, printed, said, measured)
     left = [name for name in [*names, *figures] if not any(name in some for some in made.values())]
     if left:
         yield Part("html", "<h2>More of the study</h2>")
     for name in left:
         if name in figures:
-            under = _under(found, notebook)
-            yield Part("figure", figure=_picture(to, figures[name], "", under))
+            under = _under(found, notebook, name, True)
+            yield Part("figure", figure=_picture(to, figures[name], "", under, True))
         if name in names:
-            yield from _table_parts(paper, name, mine, printed, "")
+            yield from _table_parts(paper, name, mine, printed, "", True)
     yield from _printed_only(paper, printed)
 
 
@@ -173,6 +176,16 @@ def _said(cell: Mapping[str, Any], name: str) -> str:
     return ""
 
 
+def _measured(cell: Mapping[str, Any], name: str) -> bool:
+    """Whether the call that names a table or figure does not say ``measured=False``."""
+    for node in ast.walk(_tree(cell)):
+        if isinstance(node, ast.Call) and any(_gives(a, name) for a in node.args):
+            for keyword in node.keywords:
+                if keyword.arg == "measured" and isinstance(keyword.value, ast.Constant):
+                    return bool(keyword.value.value)
+    return True
+
+
 def _tree(cell: Mapping[str, Any]) -> ast.Module:
     lines = "".join(cell["source"]).splitlines()
     return ast.parse("\n".join("" if re.match(r"\s*[%!]", line) else line for line in lines))
@@ -186,7 +199,12 @@ def cells_of(base: Path, notebook: str) -> list[Mapping[str, Any]]:
 
 
 def _table_parts(
-    paper: str, name: str, mine: Sequence[Table], printed: set[tuple[str, str]], said: str
+    paper: str,
+    name: str,
+    mine: Sequence[Table],
+    printed: set[tuple[str, str]],
+    said: str,
+    measured: bool,
 ) -> Iterator[Part]:
     """A table as the site shows it; notes in ``printed`` which printed values stand in it."""
     here = [table for table in mine if table.name == name]
@@ -212,7 +230,7 @@ def _table_parts(
         shown.sources += [f"{source}.csv"] * (theirs is not None)
         yield Part("table", table=shown, fold=theirs is None and len(shown.rows) > LONG)
     for number, (table, frame) in enumerate(others):
-        shown = tables.plain(title, frame, table.data)
+        shown = tables.plain(title, frame, table.data if measured else "")
         shown.sources = [table.path.name]
         yield Part("table", table=shown, fold=number > 0 or len(shown.rows) > LONG)
 
@@ -264,36 +282,34 @@ def card_of(paper: Paper, claims: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _picture(to: Path, stem: str, heading: str, under: str) -> Picture:
+def _picture(to: Path, stem: str, heading: str, under: str, measured: bool) -> Picture:
     """A committed figure: what the paper's figure of that number shows, else its section."""
     paper, name = stem[3:].split("_", 1)
     match = re.match(r"fig(\d+)", name)
     number = match[1] if match else ""
     shows = _figures()
     known = shows[(shows["paper"] == paper) & (shows["figure"] == number)]
-    built = "architecture" in name
     if len(known):
         caption = f"Fig. {number}: {known.iloc[0]['shows']}"
-        built = built or known.iloc[0]["kind"] == "architecture"
     else:
         caption = f"{heading or NAMES[stem.split('_' + name)[0]]}: {name.replace('_', ' ')}"
     size = size_of(to / "figures" / f"{stem}.png")
-    alt = f"{caption}." if built else f"{caption}. Measured on drawn people."
-    badge = "" if built else "drawn"
+    alt = f"{caption}. Measured on drawn people." if measured else f"{caption}."
+    badge = "drawn" if measured else ""
     return Picture(f"figures/{stem}.png", alt, f"{caption}.", under, *size, badge)
 
 
-def _under(found: Sequence[Table], notebook: str) -> str:
-    """The line below a figure: network, size, steps and seeds of the study."""
+def _under(found: Sequence[Table], notebook: str, name: str, measured: bool) -> str:
+    """The line below a figure: network, size, steps and seeds of what it shows, which is the table
+    of its name if there is one."""
+    if not measured:
+        return NOTHING_TRAINED
     mine = [table for table in found if table.notebook == notebook and table.data == DRAWN]
-    if not mine:
-        return ""
-    about = trained_under(mine[0], found)
-    seeds = count(about["seeds"], "seeds") if about["seeds"] else ""
-    return (
-        f"Study of drawn people. Where it shows what trained networks do, they are "
-        f"{about['setting']}, {about['regime']}, {seeds}."
-    )
+    own = [table for table in mine if table.name == name and is_tidy(table.read())]
+    about = trained_under(mine[0], own or found)
+    seeds = count(about["seeds"], "seeds")
+    under = f"{about['setting']}, {about['regime']}, {seeds}"
+    return f"Drawn people; {'' if own else 'where trained networks are shown: '}{under}."
 
 
 @cache

@@ -26,7 +26,7 @@ from reidlib.workbook import rows as measuring
 from reidlib.workbook.cells import WebTable
 from reidlib.workbook.profile import Profile
 from reidlib.workbook.rows import Measured, Row, as_row
-from reidlib.workbook.words import DRAWN, REAL
+from reidlib.workbook.words import DRAWN, NOTHING_TRAINED, REAL
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -434,24 +434,43 @@ class Report:
         return committed.table(self.study / f"{self.notebook}_{name}.csv")
 
     @property
+    def conditions(self) -> str:
+        """What a figure rests on: data, network, steps and seeds of the profile."""
+        profile = self.profile
+        size = f" at {profile.size[0]}x{profile.size[1]}" if profile.size else ""
+        length = "the paper's schedule"
+        if profile.steps or profile.epochs:
+            length = f"{profile.steps:,} steps" if profile.steps else f"{profile.epochs:g} epochs"
+        network = profile.backbone or "the paper's"
+        return (
+            f"{self.people.capitalize()} ({profile.dataset}). Trained networks: {network}{size}, "
+            f"{length}, seeds {', '.join(map(str, self.seeds))}; where one network is shown, it is "
+            f"that of seed {self.seeds[0]}."
+        )
+
+    @property
     def people(self) -> str:
         """What the profile measures on: drawn people or real ones."""
         return DRAWN if self.profile.dataset in EMBEDDED else REAL
 
-    def figure(self, figure: Figure, name: str) -> Figure:
-        """Saves a figure as ``figures/<profile>/<notebook>_<name>.png`` and ``.svg``.
+    def figure(self, figure: Figure, name: str, *, measured: bool = True) -> Figure:
+        """Saves a figure as ``figures/<profile>/<notebook>_<name>.png`` and ``.svg``, with a line
+        below it: ``conditions``, or, if nothing was ``measured``, that it is read off modules and
+        recipes.
 
         Raises ReidError if it would put real people into a committed folder.
         """
         import matplotlib.pyplot as plt
 
-        from reidlib.visualize.style import file_of
+        from reidlib.visualize.style import file_of, has_note, note
 
         if self.profile.folder == profiles.COMMITTED and self.profile.dataset not in EMBEDDED:
             raise ReidError(
                 f"figures/{self.profile.folder} is committed and may not show the real people of "
                 f"{self.profile.dataset}: use another profile"
             )
+        if not has_note(figure):
+            note(figure, self.conditions if measured else NOTHING_TRAINED)
         for suffix in ("png", "svg"):
             picture = file_of(figure, suffix)
             atomic_write(self.figures / f"{self.notebook}_{name}.{suffix}", picture)

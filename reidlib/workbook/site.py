@@ -45,16 +45,19 @@ REAL_PICTURES = (
     "made them; the tables measured on these people are shown."
 )
 INTRO = """
+<div class="intro"><div>
 <p>Five papers on person re-identification were implemented again and measured again. Their
 <strong>claims</strong>, sentences that can be checked, were judged on
 <strong>drawn people</strong>, whose true geometry is known, and on <strong>real people</strong>,
 the Market-1501 dataset. The networks here are smaller and trained for a shorter time than those of
 the papers, and each card says how. Results under “random weights, short training” are from the
 earlier, short regime; the papers start from ImageNet weights.</p>
-<p><a href="figures/00_quickstart_people.png"><img src="figures/00_quickstart_people.png"
-alt="Ten drawn people, each as four cameras saw them" width="{width}" height="{height}"></a></p>
 <p><a href="summary.html">The summary</a> lists all claims and all rows.
 A plain network is explained step by step in the <a href="00_quickstart.html">quickstart</a>.</p>
+</div>
+<a href="figures/00_quickstart_people.png"><img src="figures/00_quickstart_people.png"
+alt="Ten drawn people, each as four cameras saw them" width="{width}" height="{height}"></a>
+</div>
 """
 
 

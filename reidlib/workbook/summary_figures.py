@@ -19,6 +19,8 @@ def gains_figure(frame: pd.DataFrame) -> Figure:
     interval, drawn people left, real people right; on the dashed diagonal they are equal."""
     import matplotlib.pyplot as plt
 
+    from reidlib.visualize.style import note
+
     known = frame[
         frame["low"].notna() & frame["printed"].notna() & frame["unit"].str.fullmatch(POINTS)
     ]
@@ -30,7 +32,7 @@ def gains_figure(frame: pd.DataFrame) -> Figure:
     panels[0].set_ylabel("measured effect (points)")
     marks, names = panels[0].get_legend_handles_labels()
     figure.legend(marks, names, loc="upper center", ncols=len(names), fontsize="small")
-    figure.text(0.01, -0.02, under(frame), fontsize="small", va="top")
+    note(figure, under(frame))
     figure.tight_layout(rect=(0, 0, 1, 0.95))
     return figure
 
@@ -60,6 +62,8 @@ def verdicts_figure(frame: pd.DataFrame) -> Figure:
     import matplotlib.pyplot as plt
     from matplotlib.patches import Patch, Rectangle
 
+    from reidlib.visualize.style import note
+
     per_line = 20
     longest = {name: int(frame[frame["paper"] == name]["number"].max()) for name in PAPERS}
     heights = [2 * -(-longest[name] // per_line) for name in PAPERS]
@@ -85,7 +89,7 @@ def verdicts_figure(frame: pd.DataFrame) -> Figure:
         axes.spines[:].set_visible(False)
     marks = [Patch(color=c, label=f"{sign} {name}") for name, (sign, c) in VERDICTS.items()]
     figure.legend(handles=marks, loc="upper center", ncols=len(marks), fontsize="small")
-    figure.text(0.01, -0.005, under(frame), fontsize="small", va="top")
+    note(figure, under(frame))
     figure.tight_layout(rect=(0, 0, 1, 0.97))
     return figure
 

@@ -24,6 +24,7 @@ VERDICTS = {
     "not testable here": ("○", "#c9c9c9"),
 }
 OPEN = ("too small to tell", "too short to judge")
+NOTHING_TRAINED = "Read off the built modules and the recipes; nothing is trained."
 LEAD = ("mAP", "rank1")  # the metric that a conclusion is about: the first of these in the table
 
 

@@ -44,6 +44,17 @@ def test_figures_are_saved_twice_and_are_the_same_file_each_time(report):
     assert contents[0][0].startswith(b"\x89PNG")
 
 
+def test_a_figure_says_what_it_rests_on_once(report):
+    for measured, words in ((True, "synthetic"), (False, "nothing is trained")):
+        figure = report.figure(plt.figure(), "line", measured=measured)
+        assert words in figure.texts[0].get_text()
+        report.figure(figure, "line")
+        assert len(figure.texts) == 1
+    said = report.conditions
+    assert str(report.profile.steps) in said
+    assert all(str(seed) in said for seed in report.seeds)
+
+
 def test_a_committed_folder_never_shows_real_people(report, monkeypatch):
     profile = report.profile
     object.__setattr__(profile, "folder", "study")

@@ -95,6 +95,20 @@ def test_every_picture_has_a_text_and_a_size(built: Path, pages: dict[str, Page]
             assert int(image["width"]) > 0 < int(image["height"])
 
 
+def test_every_figure_says_data_network_steps_and_seeds(built: Path) -> None:
+    figures = [
+        re.sub(r"<[^>]+>", "", text)
+        for path in built.glob("[0-9]*.html")
+        for text in re.findall(r"<figcaption>(.*?)</figcaption>", path.read_text("utf-8"), re.S)
+    ]
+    assert len(figures) > 40
+    said = r"Drawn people; .*\w+, \d+x\d+, [\d,]+ (steps|epochs), .*\d seeds?\."
+    drawn = [text for text in figures if re.search(said, text)]
+    others = [text for text in figures if text not in drawn]
+    assert all("nothing is trained" in text for text in others)
+    assert 4 < len(others) < 10
+
+
 def test_every_committed_figure_is_on_exactly_one_notebooks_page(pages: dict[str, Page]) -> None:
     shown = Counter(
         image["src"].removeprefix("figures/")

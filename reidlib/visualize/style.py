@@ -49,7 +49,13 @@ def note(figure: Figure, text: str) -> Text:
     """
     wide = max(40, int(14 * figure.get_figwidth()))  # characters of this size
     text = "\n".join(textwrap.fill(line, wide) for line in text.splitlines())
-    look = {"ha": "left", "va": "top", "fontsize": "x-small", "color": "#555555", "gid": NOTE}
+    look: dict[str, Any] = {
+        "ha": "left",
+        "va": "top",
+        "fontsize": "x-small",
+        "color": "#555555",
+        "gid": NOTE,
+    }
     return figure.text(0.01, -0.01, text, **look)
 
 

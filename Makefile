@@ -11,7 +11,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help workbook smoke test lab site summary bench lock clean
+.PHONY: help workbook smoke test endure lab site summary bench lock clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test: $(READY) ## lint, type check, tests, then the notebooks at profile smoke
 	@store=$$(mktemp -d) && trap 'rm -rf "$$store"' EXIT && \
 	echo "REIDLIB_PROFILE=smoke $(PY) -m pytest --nbval-lax notebooks" && \
 	REIDLIB_PROFILE=smoke REIDLIB_RUNS="$$store" $(PY) -m pytest --nbval-lax notebooks
+
+endure: $(READY) ## minutes of kills, full disks and first steps from a fresh clone
+	$(PY) -m pytest -m endure -s tests/train/test_endure.py tests/test_first_number.py
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	$(PY) -m jupyterlab $$([ "$$(id -u)" != 0 ] || echo --allow-root) notebooks

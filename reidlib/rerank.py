@@ -57,7 +57,7 @@ def k_reciprocal_blocks(
     if k1 < 1 or k2 < 1 or not 0 <= lambda_ <= 1:
         raise ReidError(f"k1 {k1} and k2 {k2} must be at least 1, lambda_ {lambda_} in [0, 1]")
     square = features.square().sum(1)
-    near, largest = nearest(features, square, max(k1 + 1, k2))
+    near, largest = nearest(features, features, square, max(k1 + 1, k2))
     weights = _weights(features, *_reciprocal_sets(near, k1), largest.cpu().numpy())
     if k2 > 1:
         weights = mean_of_rows(weights, near[:, :k2])
@@ -110,20 +110,21 @@ def _checked(query: Features, gallery: Features) -> Tensor:
     return features.sub_(features.mean(0))
 
 
-def nearest(features: Tensor, square: Tensor, k: int) -> tuple[np.ndarray, Tensor]:
-    """The k nearest images of each, itself among them, found over blocks of rows.
+def nearest(some: Tensor, features: Tensor, square: Tensor, k: int) -> tuple[np.ndarray, Tensor]:
+    """The k nearest of all features to each of ``some`` [B,D], found over blocks of rows.
 
-    ``square`` [N]: squared norms of the features [N,D]. Returns the neighbours [N,k] by distance,
-    equal ones by number, and the largest squared distance of each image [N].
+    ``square`` [N]: squared norms of the features [N,D]. Returns the neighbours [B,k] by distance,
+    equal ones by number, and the largest squared distance of each row [B].
     """
     k, step = min(k, len(features)), max(FEW, BLOCK // len(features))
     found, largest = [], []
-    for some, own in zip(features.split(step), square.split(step), strict=True):
-        block = _without_own_square(some, features, square)
+    for rows in some.split(step):
+        block = _without_own_square(rows, features, square)
         value, index = block.topk(k, dim=1, largest=False)
         order = index.argsort(dim=1)
         again = value.gather(1, order).argsort(dim=1, stable=True)
         found.append(index.gather(1, order.gather(1, again)).cpu())
+        own = rows.square().sum(1)
         largest.append((block.amax(1) + own).clamp_(min=torch.finfo(block.dtype).tiny))
     return torch.cat(found).numpy(), torch.cat(largest)
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from reidlib.errors import ReidError
-from reidlib.system.files import atomic_path
+from reidlib.system.files import atomic_write
 
 
 def plain_state(model: nn.Module) -> dict[str, Tensor]:
@@ -20,8 +20,7 @@ def plain_state(model: nn.Module) -> dict[str, Tensor]:
 
 def save_weights(path: Path, model: nn.Module) -> None:
     """Writes the model's state, whole or not at all."""
-    with atomic_path(path) as part:
-        save_file(plain_state(model), part)
+    atomic_write(path, save(plain_state(model)))
 
 
 def save_checkpoint(
@@ -38,8 +37,7 @@ def save_checkpoint(
             if value is not None:  # sgd keeps None before its first step
                 tensor = torch.as_tensor(value).detach().cpu().contiguous()
                 tensors[f"optimizer.{i}.{key}"] = tensor
-    with atomic_path(path) as part:
-        save_file(tensors, part, metadata={"step": str(step), "precision": precision})
+    atomic_write(path, save(tensors, metadata={"step": str(step), "precision": precision}))
 
 
 def load_checkpoint(

@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from reidlib import models
 from reidlib.data import Dataset
@@ -31,7 +31,7 @@ from reidlib.evaluate.verdict import chance_share
 from reidlib.models import ReIDModel
 from reidlib.models.backbone import torchvision_state
 from reidlib.system.devices import pick_device
-from reidlib.system.files import atomic_path, atomic_write, runs_dir
+from reidlib.system.files import atomic_write, runs_dir
 from reidlib.system.lock import claim, lock_file
 from reidlib.system.types import options_of
 from reidlib.train.recipe import Recipe, outline
@@ -201,8 +201,7 @@ def export_start(run: Run, path: str | Path) -> Path:
     half = {k: v.half() if v.is_floating_point() else v for k, v in found.items()}
     if not all(bool(value.isfinite().all()) for value in half.values()):
         raise ReidError(f"a weight of {run.path.name} is too large for half precision")
-    with atomic_path(Path(path)) as part:
-        save_file({k: v.contiguous() for k, v in half.items()}, part)
+    atomic_write(path, save({k: v.contiguous() for k, v in half.items()}))
     return Path(path)
 
 

@@ -91,16 +91,12 @@ class GLRec(ReIDModel):
         scale, shift = t[:, :2].clamp(min=SMALLEST), t[:, 2:]
         return torch.cat([shift - scale, shift + scale], 1)
 
-    def rectify(self, images: Tensor, noise: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
+    def rectify(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x^r = T(G(R(x))) (Eq. 2) of images [N, 3, H, W], the thetas [N, 2, 3] it was read
         through, and eta [N] in (0, 1). Below 0.5 the image stays as it is. Zeros (the mean colour)
-        lie outside of the placed image. noise: standard deviation of what is added to t, which
-        makes a poorer rectifier of it."""
+        lie outside of the placed image."""
         with torch.autocast(images.device.type, enabled=False):  # half precision misses pixels
-            t, logit = self(images)
-            if noise:
-                t = t + noise * torch.randn(t.shape).to(t.device)
-            theta, eta = self.gate(t, logit)
+            theta, eta = self.gate(*self(images))
             rectified = geometry.sample(images, theta)
         return torch.where((eta < 0.5).reshape(-1, 1, 1, 1), images, rectified), theta, eta
 

@@ -1,16 +1,21 @@
 """The decisive run: what is told is found, rows learn by themselves, and shares are of one gain."""
 
+import copy
+
 import pandas as pd
 import pytest
 import torch
+from torch.nn.functional import normalize
 
 from reidlib import models
 from reidlib.data import load
+from reidlib.data.partial import make_partial
 from reidlib.errors import ReidError
-from reidlib.geometry import box_iou
+from reidlib.geometry import box_iou, box_to_theta, sample
 from reidlib.models.base import evaluating
 from reidlib.papers.ppcl import decisive
 from reidlib.papers.ppcl import recipe as ppcl
+from reidlib.papers.ppcl.constraints import cycle_error, negative_regions, part_triplet
 from reidlib.papers.ppcl.locator import CRLoc
 from reidlib.papers.stnreid.measure import make_pairs
 from reidlib.train.loop import fit
@@ -56,11 +61,96 @@ def test_true_regions_are_those_of_the_pairs(dataset, model):
 
 def test_noise_makes_a_poorer_rectifier(dataset, model):
     plain, noisy = (made(decisive.training_maps, model, dataset.train, x, 0) for x in (0.0, 0.15))
-    box = decisive.corresponding(plain.within, plain.body)  # the cut itself
-    assert not torch.equal(plain.region, noisy.region)
-    assert torch.equal(box, decisive.corresponding(noisy.within, noisy.body))
+    cut, seen = (decisive.corresponding(maps.within, maps.body) for maps in (plain, noisy))
+    assert box_iou(noisy.region, seen).mean() < box_iou(plain.region, cut).mean()
     assert torch.equal(plain.whole, noisy.whole)
     assert not torch.equal(plain.partial, noisy.partial)
+
+
+def test_every_cut_is_placed_and_what_leaves_the_frame_is_not_asked_for(dataset, model):
+    """The gate says whole; GLRec puts the image half a frame too far to the right."""
+    shy = models.build("ppcl", 2, backbone="tiny", size=SIZE).eval()
+    shy.load_state_dict(model.state_dict())
+    shy.rectifier.fc.weight.data.zero_()
+    shy.rectifier.fc.bias.data.copy_(torch.tensor([1.0, 1, 1, 0, -9]))
+    test = decisive.probes(dataset)
+    maps = made(decisive.test_maps, shy, test, 0.0)
+    torch.testing.assert_close(maps.region, torch.tensor([[0.0, -1, 1, 1]]).expand_as(maps.region))
+    same = make_pairs(test, SIZE, "same person").true
+    true = decisive.corresponding(maps.within, maps.body[decisive.owners(test)])
+    left = torch.cat([same[:, :2], (same[:, :1] + same[:, 2:3]) / 2, same[:, 3:]], 1)
+    torch.testing.assert_close(true, left)
+
+
+def test_probes_are_as_sharp_as_the_cuts_of_training(dataset, model, monkeypatch):
+    """The same images and cuts give the same maps, by either way."""
+    test = decisive.probes(dataset)
+    kept = torch.tensor(make_partial(test).query["box"].tolist())
+    monkeypatch.setattr(decisive, "keep_boxes", lambda *_: kept)
+    learned = made(decisive.training_maps, model, test.query, 0.0, 0)
+    tested = made(decisive.test_maps, model, test, 0.0)
+    torch.testing.assert_close(learned.partial, tested.partial)
+    torch.testing.assert_close(learned.within, tested.within)
+
+
+@pytest.mark.parametrize("coordinates", decisive.COORDINATES)
+def test_rows_learn_as_in_a_plain_loop(dataset, model, monkeypatch, coordinates):
+    """What follows from Algorithm 1 for one locator, written without stacks."""
+    maps = made(decisive.training_maps, model, dataset.train, 0.15, 0)
+    names = ["maps, cycle 10", "supervised"]
+    monkeypatch.setattr(decisive, "ROWS", {name: decisive.ROWS[name] for name in names})
+    torch.manual_seed(0)
+    first = CRLoc(CELLS, coordinates=coordinates)
+    stacked = [copy.deepcopy(first) for _ in names]
+    decisive.train(maps, stacked, 2, 0)
+    for name, found in zip(names, stacked, strict=True):
+        alone = copy.deepcopy(first).train()
+        optimizer = torch.optim.AdamW(alone.parameters(), weight_decay=decisive.DECAY)
+        for step, lr in enumerate((decisive.LR, decisive.LR / 10)):
+            optimizer.param_groups[0]["lr"] = lr
+            torch.manual_seed(step)
+            x = torch.randperm(len(maps.partial))[: decisive.BATCH]
+            y = x[torch.randperm(len(x))]
+            there = alone(maps.partial[x], maps.region[x], maps.whole[y])
+            statistics = copy.deepcopy(dict(alone.named_buffers()))
+            back = alone(maps.whole[y], there, maps.whole[x])
+            if name == "supervised":
+                true = decisive.corresponding(maps.within[x], maps.body[y])
+                loss = cycle_error(there, true).mean()
+            else:
+                other, legal = negative_regions(there)
+                a, b, c = (
+                    normalize(sample(some, box_to_theta(box)).flatten(1))
+                    for some, box in (
+                        (maps.partial[x], maps.region[x]),
+                        (maps.whole[y], there),
+                        (maps.whole[y], other),
+                    )
+                )
+                near, far = ((a - one).pow(2).sum(1) for one in (b, c))
+                loss = part_triplet(near, far, legal)
+                loss = loss + 10 * cycle_error(back, maps.region[x]).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            for buffer, value in statistics.items():
+                alone.get_buffer(buffer).copy_(value)
+        moved = (alone.fc.weight - first.fc.weight).abs().max()
+        assert moved > 1e-4
+        torch.testing.assert_close(found.fc.weight, alone.fc.weight, rtol=0.05, atol=5e-5)
+        for key, value in alone.named_buffers():
+            torch.testing.assert_close(found.get_buffer(key), value, rtol=1e-3, atol=1e-4)
+
+
+def test_regions_beyond_the_frame_rank_nobody_first(dataset, model):
+    test = decisive.probes(dataset)
+    maps = made(decisive.test_maps, model, test, 0.0)
+    away = CRLoc(CELLS, coordinates="absolute")
+    away.fc.bias.data.copy_(torch.tensor([-9.0, -9, 9, 9]))
+    locators = [away for _ in decisive.ROWS]
+    iou, ap = made(decisive.measure, model, maps, locators, decisive.owners(test))
+    assert (iou[1:-1] == 0).all()
+    torch.testing.assert_close(ap[1:-1], torch.full_like(ap[1:-1], 1 / len(test.gallery)))
 
 
 def test_a_row_learns_as_if_it_were_alone(dataset, model, monkeypatch):

@@ -11,7 +11,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help workbook smoke test endure lab site summary bench lock clean
+.PHONY: help workbook smoke test endure official lab site summary bench lock clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test: $(READY) ## lint, type check, tests, then the notebooks at profile smoke
 
 endure: $(READY) ## minutes of kills, full disks and first steps from a fresh clone
 	$(PY) -m pytest -m endure -s tests/train/test_endure.py tests/test_first_number.py
+
+official: $(READY) ## the profiles for a GPU, without one: every notebook on tiny stand-ins of all datasets
+	$(PY) -m pytest -m official tests
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	$(PY) -m jupyterlab $$([ "$$(id -u)" != 0 ] || echo --allow-root) notebooks

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from reidlib.errors import ReidError, nearest
 from reidlib.models import timm_backbone
-from reidlib.models.weights import HEADS, load_weights
+from reidlib.models.weights import HEADS, imagenet_state, load_weights
 
 STAGES = ("stem", "conv2", "conv3", "conv4", "conv5")
 
@@ -192,6 +192,16 @@ def check_backbone(name: str) -> None:
     """Raises ReidError for an unknown name; timm's own are looked up when they are built."""
     if name not in BACKBONES and not name.startswith(timm_backbone.PREFIX):
         raise ReidError(f'unknown backbone "{name}"{nearest(name, BACKBONES)}')
+
+
+def fetch_imagenet(name: str) -> None:
+    """Downloads the ImageNet weights of a backbone, unless they are cached.
+
+    Raises ReidError if it has none, or if they cannot be had.
+    """
+    check_backbone(name)
+    if name in BACKBONES:  # timm has a cache of its own
+        imagenet_state(name, BACKBONES[name][2])
 
 
 def build_backbone(name: str, weights: str | None = None, *, last_stride: int = 1) -> Backbone:

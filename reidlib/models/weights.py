@@ -54,7 +54,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _imagenet(name: str, enum: str | None) -> dict[str, Tensor]:
+def imagenet_state(name: str, enum: str | None) -> dict[str, Tensor]:
+    """torchvision's weights of that name, downloaded once. Raises ReidError if there are none."""
     if enum is None:
         raise ReidError(f'backbone "{name}" has no ImageNet weights: use weights=None')
     try:
@@ -79,7 +80,7 @@ def load_weights(
     ``net`` cut into a ``Backbone``, for a file that has this names: that of a run of the baseline.
     """
     if source == "imagenet":
-        state = _imagenet(name, imagenet)
+        state = imagenet_state(name, imagenet)
     else:
         state = read_weights(start_file(name) if source == "start" else Path(source))
     prefix = "backbone."

@@ -48,16 +48,22 @@ def full_precision() -> Iterator[None]:
 
 @contextmanager
 def determinism(wanted: bool) -> Iterator[None]:
-    """If ``wanted``, only algorithms that give the same bits every time on the same machine.
+    """If ``wanted``, only algorithms that give the same bits every time on the same machine; else
+    those that are the fastest.
 
-    On the CPU training is exact anyway. On CUDA cuDNN then chooses among fewer algorithms. Raises
-    ReidError where an operation has no such algorithm on this device (the gradient of
+    On the CPU training is exact anyway. On CUDA cuDNN then chooses among fewer algorithms; else it
+    tries all of them at the first batch, which has the shape of every other one. Raises ReidError
+    where an operation has no such algorithm on this device (the gradient of
     ``grid_sample`` on CUDA is one).
     """
-    if not wanted:
-        yield
-        return
     cudnn = torch.backends.cudnn
+    if not wanted:
+        found, cudnn.benchmark = cudnn.benchmark, True
+        try:
+            yield
+        finally:
+            cudnn.benchmark = found
+        return
     before = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     flags, workspace = (cudnn.deterministic, cudnn.benchmark), "CUBLAS_WORKSPACE_CONFIG"

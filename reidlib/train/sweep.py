@@ -25,6 +25,7 @@ from reidlib.errors import ReidError
 from reidlib.system.devices import cores, gpus
 from reidlib.system.files import runs_dir
 from reidlib.system.lock import claimed
+from reidlib.train.footprint import step
 from reidlib.train.loop import fit
 from reidlib.train.processes import processes
 from reidlib.train.recipe import Recipe
@@ -225,14 +226,34 @@ def executor_for(
     """What trains (and evaluates) those of ``recipes`` that are not stored yet; None: this process.
 
     The Dask cluster at ``REIDLIB_SCHEDULER`` if that is set. Else ``workers`` processes, by default
-    one for each GPU or CPU core, but no more than there are runs; the cores are shared out evenly.
-    One run, or one GPU, needs no other process.
+    one for each CPU core, or on each GPU as many as ``together`` says, but no more than there are
+    runs; the cores are shared out evenly. One run needs no other process.
     """
     todo = len({run.path for run in map(Run.of, recipes) if not _done(run, evaluations)})
     address = os.environ.get("REIDLIB_SCHEDULER")
     if todo and address:
         return dask(address)
-    n = min(todo, workers or len(gpus()) or cores())
+    number = workers or cores()
+    if todo > 1 and not workers and gpus():
+        free, _ = torch.cuda.mem_get_info()
+        number = len(gpus()) * together(recipes, free, cores() // len(gpus()))
+    n = min(todo, number)
     if n <= 1:
         return nullcontext(None)
     return processes(n, max(1, cores() // n))
+
+
+TOGETHER = 4  # runs on one GPU: more gain little, since by then it is never idle
+RESERVED = 2**30  # bytes of each process: CUDA, and what its memory is scattered over
+
+
+def together(recipes: Sequence[Recipe], memory: float, cores: int) -> int:
+    """How many of the runs train on one GPU at once: batches of 32 images keep it waiting for the
+    host, so several share it, as far as its ``memory`` (bytes) and a core for each suffice.
+
+    Counted is the recipe with the largest batch of the largest network, without the images, of
+    which every process holds its own copy where they fit.
+    """
+    shapes = {(r.model, r.backbone, r.size, r.ids_per_batch): r for r in recipes if r.steps != 0}
+    needed = max((step(r, gradients=True).bytes for r in shapes.values()), default=0)
+    return max(1, min(TOGETHER, cores, int(memory / 2 / (needed + RESERVED))))

@@ -73,6 +73,8 @@ def run(
             given = {"profile": profile, "overrides": overrides, **(parameters or {})}
             jobs.append((path, _report_folder(path.stem, profile, overrides), given))
             _check_parameters(path, given)
+        for line in sorted({x for path, *_ in jobs for x in _read_all(path, profile, overrides)}):
+            tqdm.write(line)
         for folder in {folder for _, folder, _ in jobs}:
             _check_writable(folder)
             _check_writable(root() / "figures" / folder.name)
@@ -201,6 +203,35 @@ def _report_folder(notebook: str, profile: str, overrides: Mapping[str, Any]) ->
     if wanted.dataset == "folder":  # one's own images: what is wrong with them is said at once
         load("folder", **wanted.data_options)
     return root() / "reports" / wanted.folder
+
+
+def _read_all(path: Path, profile: str, overrides: Mapping[str, Any]) -> list[str]:
+    """Reads the tables of all datasets and fetches all weights that a notebook needs, so that
+    nothing turns out to be broken after hours. Returns a line for each dataset that is not there
+    and is only one of others."""
+    from reidlib.data import EMBEDDED
+    from reidlib.data.sets.check import missing
+    from reidlib.models.backbone import fetch_imagenet
+    from reidlib.train.recipe import Recipe
+    from reidlib.workbook.noted import note
+
+    wanted, absent = profiles.load(profile, path.stem, overrides), []
+    own = {"dataset": wanted.dataset, "data_options": wanted.data_options}
+    for domain in (own, *wanted.domains.values()):
+        name = domain["dataset"]
+        if reason := missing(name):
+            absent.append(f"{name} is not here, its tables show what is printed: {reason}")
+        elif name not in EMBEDDED:
+            options = domain.get("data_options", {})
+            Recipe(dataset=name, data_options=options).load_dataset()  # kept for all notebooks
+    if wanted.weights == "imagenet":
+        backbones = {wanted.backbone} if wanted.backbone else set()
+        if not backbones:
+            every = note(path, profile, overrides).recipes.values()
+            backbones = {recipe.backbone for recipe in every if recipe.weights == "imagenet"}
+        for backbone in backbones:
+            fetch_imagenet(backbone)
+    return absent
 
 
 def _check_parameters(path: Path, given: Mapping[str, Any]) -> None:

@@ -41,6 +41,11 @@ def _run(given: argparse.Namespace) -> int:
 
     overrides = _nested(_pairs(given.set, "--set"))
     parameters = _pairs(given.parameter, "-p")
+    if given.plan:
+        from reidlib.workbook import plan
+
+        print(plan.text(given.profile, batch.find_notebooks(given.only), overrides))
+        return 0
     outcomes = batch.run(given.profile, given.only, overrides, parameters)
     print(f"\n{batch.table(outcomes)}")
     states = {outcome.status for outcome in outcomes}
@@ -200,6 +205,9 @@ def _parser() -> argparse.ArgumentParser:
 
     run = verbs.add_parser("run", help="execute the notebooks at a profile into reports/")
     run.add_argument("--profile", default="demo", help="a file of notebooks/params (default: demo)")
+    run.add_argument(
+        "--plan", action="store_true", help="only say what is needed, and how long it would take"
+    )
     run.add_argument("--only", nargs="+", metavar="NOTEBOOK", help="such as 00_quickstart")
     run.add_argument(
         "--set",

@@ -55,9 +55,9 @@ class Profile:
     rows: Literal["all", "headline"] = "all"  # of each table, what a notebook calls its headline
     points: int | None = None  # at most so many values of a sweep; None: all
     # what stands here for the other datasets that papers print on: their name -> dataset and, if
-    # need be, data_options
+    # need be, data_options and the steps of a training on it
     domains: dict[str, dict[str, Any]] = field(default_factory=dict)
-    workers: int | None = None  # processes that train; None: one for each GPU or CPU core
+    workers: int | None = None  # processes that train; None: one for each core, or some on each GPU
 
     def pick_device(self) -> torch.device:
         """What it trains on. Raises ReidError where that is a GPU and there is none: a profile for
@@ -139,6 +139,8 @@ class Profile:
         options = scaled["data_options"] if name == scaled["dataset"] else {}
         own = start.data_options if name == start.dataset else {}
         kept = {key: scaled[key] for key in ("backbone", "size") if key in scaled}
+        if scaled.get("steps"):
+            kept["steps"] = scaled["steps"]
         return self.apply(start, seed, **kept, dataset=name, data_options={**options, **own})
 
 
@@ -269,9 +271,9 @@ def _checked(given: Any, where: str) -> dict[str, Any]:
     for name, domain in values.get("domains", {}).items():
         if domain is None:
             continue
-        if not {"dataset"} <= domain.keys() <= {"dataset", "data_options"}:
+        if not {"dataset"} <= domain.keys() <= {"dataset", "data_options", "steps"}:
             raise ReidError(
-                f"{where}: domains: {name} must hold dataset, perhaps data_options, not "
+                f"{where}: domains: {name} must hold dataset, perhaps data_options and steps, not "
                 f"{sorted(domain)}"
             )
         if domain["dataset"] not in LOADERS:

@@ -66,10 +66,13 @@ class Report:
 
         Another town of embedded people has the options of the first.
         """
+        found = self.declared(name)
+        return {} if not found or missing(found["dataset"]) else found
+
+    def declared(self, name: str) -> dict[str, Any]:
+        """The same, whether it is at hand or not."""
         found = dict(self.profile.domains.get(name, {}))
-        if not found or missing(found["dataset"]):
-            return {}
-        if found["dataset"] == self.profile.dataset:
+        if found.get("dataset") == self.profile.dataset:
             found["data_options"] = {**self.profile.data_options, **found.get("data_options", {})}
         return found
 

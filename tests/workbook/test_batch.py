@@ -253,3 +253,21 @@ def test_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 def test_backbone_and_weights_are_checked_before_anything_runs(checkout, overrides, message):
     with pytest.raises(ReidError, match=message):
         batch.run("own", overrides=overrides)
+
+
+def test_datasets_and_weights_are_read_before_anything_runs(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """One of others that is not there is said, one that is broken stops the run."""
+    monkeypatch.setattr(batch, "execute", lambda path, *_: batch.Outcome(path.stem, 1.0, "ok"))
+    monkeypatch.setenv("REIDLIB_DATA", str(tmp_path))
+    domains = {"viper": {"dataset": "viper"}, "lfw": {"dataset": "lfw"}}
+    assert batch.run("own", ["00_good"], {"domains": domains})[0].status == "ok"
+    printed = capsys.readouterr().out
+    for name, title in (("viper", "VIPeR"), ("lfw", "LFW")):
+        assert f"{name} is not here, its tables show what is printed: no {title} below" in printed
+    (tmp_path / "VIPeR" / "cam_a").mkdir(parents=True)
+    with pytest.raises(ReidError, match="VIPeR"):
+        batch.run("own", ["00_good"], {"domains": domains})
+    with pytest.raises(ReidError, match='"tiny" has no ImageNet weights'):
+        batch.run("own", ["00_good"], {"weights": "imagenet", "backbone": "tiny"})

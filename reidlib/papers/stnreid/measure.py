@@ -33,6 +33,7 @@ from reidlib.models.base import evaluating
 from reidlib.papers.stnreid.model import STNReID
 
 Of = Literal["same image", "same person", "another person"]
+TOGETHER = 512  # pairs that pass the STN at once
 OF: tuple[Of, ...] = ("same image", "same person", "another person")
 CONTROLS = ("identity", "side of the cut alone")  # rows of a table of overlaps without a model
 
@@ -92,7 +93,8 @@ def _images(split: pd.DataFrame, size: tuple[int, int]) -> Tensor:
 def thetas(model: STNReID, pairs: Pairs) -> Tensor:
     """The thetas [N, 2, 3] that the model's STN gives the pairs."""
     with evaluating(model):
-        return model.localization(pairs.partial, pairs.holistic)
+        both = zip(pairs.partial.split(TOGETHER), pairs.holistic.split(TOGETHER), strict=True)
+        return torch.cat([model.localization(*some) for some in both])
 
 
 def overlaps(model: STNReID | None, pairs: Pairs) -> Tensor:

@@ -1,0 +1,248 @@
+"""``python -m reidlib run --plan``: what a run needs, whether it is there, and what it takes.
+
+Trainings and tests are those that the notebooks ask for (``noted``). Their operations are counted
+(``train.footprint``); how fast the machine is comes from a trial of some seconds, or from ``CARD``
+where a profile is for a GPU and there is none. So hours are right within a factor of about two.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from reidlib.data.sampler import IdentitySampler
+from reidlib.data.sets.check import missing
+from reidlib.errors import ReidError
+from reidlib.evaluate.retrieval import GALLERY, own_distance
+from reidlib.papers.comparators import baseline
+from reidlib.system.compute import full_precision
+from reidlib.system.devices import auto_precision, cores
+from reidlib.train import footprint
+from reidlib.train.recipe import Recipe, outline
+from reidlib.train.store import Run
+from reidlib.train.sweep import together
+from reidlib.workbook import profile as profiles
+from reidlib.workbook.noted import NotingReport, Test, blank, note
+
+GIB = 2**30
+ENCODING = 4 * GIB  # for 128 images in float32: the largest maps, the weights, workspaces
+CONTEXT = 0.7 * GIB  # what CUDA and its libraries take of a GPU's memory
+
+
+class Machine(NamedTuple):
+    """train, exact: floating-point operations a second that training (in bf16, if there is) and
+    encoding in float32 reach. kernel: seconds between two operations that the host asks for.
+    memory: bytes, cores: of the CPU."""
+
+    name: str
+    train: float
+    exact: float
+    kernel: float
+    memory: float
+    cores: int
+
+
+# Assumed, not measured: about a third of what makers print for GPUs of 24 GB (2020 to 2023).
+CARD = Machine("a GPU of 24 GB and 8 cores, its speed assumed", 20e12, 10e12, 12e-6, 24e9, 8)
+
+
+class Needs(NamedTuple):
+    """Of one notebook: all its trainings, those that this machine has the data for, and those of
+    them that are stored; hours for all and for what is left; GPU memory and disk in GiB."""
+
+    trainings: int
+    here: int
+    stored: int
+    hours: float
+    left: float
+    memory: float
+    disk: float
+
+
+def trial(device: torch.device) -> Machine:
+    """How fast this machine trains and encodes; some seconds."""
+    cuda = device.type == "cuda"
+    recipe = baseline.RECIPE if cuda else baseline.RECIPE.but(backbone="tiny", size=(128, 64))
+    bf16 = auto_precision(device) == "bf16"
+
+    def seconds(one: Recipe, run: Callable[[Any, torch.Tensor], object]) -> float:
+        model = outline(one).to_empty(device=device)
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.01)
+        model = model.to(memory_format=torch.channels_last)
+        images = torch.randn(one.ids_per_batch * one.images_per_id, 3, *one.size, device=device)
+        best = float("inf")
+        for _ in range(5):
+            began = time.perf_counter()
+            run(model, images)
+            if cuda:
+                torch.cuda.synchronize(device)
+            best = min(best, time.perf_counter() - began)
+        return best
+
+    def trained(model: Any, images: torch.Tensor) -> None:
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            feature = model.train().pooled(images)
+        feature.float().square().mean().backward()
+
+    def encoded(model: Any, images: torch.Tensor) -> None:
+        with torch.inference_mode(), full_precision():
+            model.eval().encode(images)
+
+    few = recipe.but(ids_per_batch=2, images_per_id=2)
+    large, small = (footprint.step(one, bf16=bf16) for one in (recipe, few))
+    images = recipe.ids_per_batch * recipe.images_per_id
+    exact = footprint.encoding(recipe).flops * images / seconds(recipe, encoded)
+    train, launched = large.flops / seconds(recipe, trained), seconds(few, trained)
+    launch = launched / small.kernels if cuda else 0.0
+    if cuda:
+        free, _ = torch.cuda.mem_get_info(device)
+        return Machine(torch.cuda.get_device_name(device), train, exact, launch, free, cores())
+    return Machine("this CPU", train, exact, launch, float("inf"), cores())
+
+
+@cache
+def steps(recipe: Recipe) -> int:
+    """The steps of a training, on a dataset of official size."""
+    if recipe.steps is not None:
+        return recipe.steps
+    people = blank(recipe.dataset, recipe.data_options).train["pid"].to_numpy()
+    p, k = recipe.ids_per_batch, recipe.images_per_id
+    sampler = IdentitySampler(people, p, k, epoch=recipe.epoch_of)
+    return max(1, round(recipe.epochs * sampler.steps_per_epoch))
+
+
+def needs(path: Path, profile: str, overrides: Mapping[str, Any], machine: Machine) -> Needs:
+    """What the notebook at ``path`` needs at a profile."""
+    every = note(path, profile, overrides)
+    if not every.recipes:
+        return Needs(0, 0, 0, 0.0, 0.0, 0.0, 0.0)
+    there = note(path, profile, overrides, everything=False)
+    here = {key: r for key, r in there.recipes.items() if not any(map(missing, _datasets(r)))}
+    stored = {key for key, recipe in here.items() if Run.of(recipe).complete}
+    at_once = together([_shape(r) for r in every.recipes.values()], machine.memory, machine.cores)
+    at_once = every.profile.workers or at_once
+    seconds = {key: _trained(r, machine, at_once) for key, r in every.recipes.items()}
+    tested = {key: _tested(test, machine) for key, test in every.tests.items()}
+    left = sum(seconds[key] for key in here if key not in stored)
+    left += sum(s for key, s in tested.items() if key in there.tests and _run(there, key) in here)
+    weights = [_parameters(_shape(recipe)) for recipe in every.recipes.values()]
+    return Needs(
+        len(every.recipes),
+        len(here),
+        len(stored),
+        (sum(seconds.values()) + sum(tested.values())) / 3600,
+        left / 3600,
+        max(_memory(every, machine)) / GIB,
+        4 * sum(weights) / GIB,
+    )
+
+
+def _datasets(recipe: Recipe) -> set[str]:
+    return {recipe.dataset}.union(*map(_datasets, recipe.start))
+
+
+def _run(report: NotingReport, test: str) -> str:
+    """What names the training that a test is of."""
+    recipe = report.tests[test].recipe.training()
+    return json.dumps(recipe.canonical(), sort_keys=True)
+
+
+def _shape(recipe: Recipe) -> Recipe:
+    """What decides the operations of a step: no loss's weight, no schedule, no dataset."""
+    options = {k: v for k, v in recipe.options.items() if not isinstance(v, float)}
+    return Recipe(
+        model=recipe.model,
+        options=options,
+        backbone=recipe.backbone,
+        size=recipe.size,
+        ids_per_batch=recipe.ids_per_batch,
+        images_per_id=recipe.images_per_id,
+        optimizer=recipe.optimizer,
+    )
+
+
+_work = cache(footprint.work)
+_step = cache(footprint.step)
+_encoding = cache(footprint.encoding)
+_matching = cache(footprint.matching)
+_own = cache(lambda shape: own_distance(outline(shape)))
+_parameters = cache(lambda shape: sum(p.numel() for p in outline(shape).parameters()))
+
+
+def _trained(recipe: Recipe, machine: Machine, at_once: int) -> float:
+    """Seconds of a training: its operations, or the host's asking for them, which runs at once
+    share."""
+    number = steps(recipe)
+    if not number:
+        return 0.0
+    one = _work(_shape(recipe))
+    return number * max(one.flops / machine.train, one.kernels * machine.kernel / at_once)
+
+
+def _tested(test: Test, machine: Machine) -> float:
+    """Seconds of an evaluation: encoding (twice with the mirror image) and, where a model has a
+    distance of its own, all pairs."""
+    shape, (q, g) = _shape(test.recipe), _sizes(test)
+    flops = _encoding(shape).flops * (q + g) * (2 if test.options.get("flip") else 1)
+    if _own(shape):
+        flops += _matching(shape) * q * g
+    return flops / machine.exact
+
+
+def _sizes(test: Test) -> tuple[int, int]:
+    q, g = len(test.dataset.query), len(test.dataset.gallery)
+    if frames := test.options.get("frames"):  # of a tracklet; MARS's have 56 on average
+        return q * frames // 56, g * frames // 56
+    return q, g
+
+
+def _memory(report: NotingReport, machine: Machine) -> list[float]:
+    """Bytes at once of the heaviest training and of every evaluation."""
+    trained = [recipe for recipe in report.recipes.values() if steps(recipe)]
+    heaviest = max(trained, key=lambda recipe: _work(_shape(recipe)).flops)
+    images = max(len(blank(recipe.dataset, recipe.data_options).train) for recipe in trained)
+    bank = images * 3 * heaviest.size[0] * heaviest.size[1]
+    found = [_step(_shape(heaviest)).bytes + (bank if bank < machine.memory / 2 else 0) + CONTEXT]
+    for test in report.tests.values():
+        shape, (q, g) = _shape(test.recipe), _sizes(test)
+        one = _encoding(shape)
+        held = q + 2 * min(g, GALLERY) if _own(shape) else 2 * (q + g)
+        distances = 4 * q * g if _own(shape) else 2**28
+        found.append(CONTEXT + ENCODING + held * one.bytes + distances)
+    return found
+
+
+def text(profile: str, paths: Sequence[Path], overrides: Mapping[str, Any]) -> str:
+    """What ``run --plan`` prints."""
+    wanted = [profiles.load(profile, path.stem, overrides) for path in paths]
+    try:
+        machine = trial(wanted[0].pick_device())
+    except ReidError:
+        machine = CARD
+    rows = {}
+    for path in tqdm(paths, desc="plan", unit="notebook", disable=None):
+        rows[path.stem] = needs(path, profile, overrides, machine)
+    frame = pd.DataFrame([*rows.values()], [*rows], Needs._fields)
+    total = frame.sum()
+    total["memory"] = frame["memory"].max()
+    frame.loc["together"] = total
+    frame = frame.astype({"trainings": int, "here": int, "stored": int})
+    frame.columns = ["trainings", "data here", "stored", "hours", "hours left", "memory (GiB)",
+                     "disk (GiB)"]  # fmt: skip
+    names = {p.dataset for p in wanted} | {
+        domain["dataset"] for p in wanted for domain in p.domains.values()
+    }
+    lines = [wanted[0].title, "", frame.to_string(float_format="{:.1f}".format), ""]
+    lines += [f"{name}: {missing(name) or 'there'}" for name in sorted(names)]
+    speeds = f"{machine.train / 1e12:.3g} TFLOP/s in training, {machine.exact / 1e12:.3g} in tests"
+    lines.append(f"counted for {machine.name}: {speeds}; right within a factor of about two")
+    return "\n".join(lines)

@@ -31,8 +31,12 @@ TRAINS = {"fit", "fit_all", "gain", "measure", "model", "sweep", "sweeps", "tabl
 IDS = 750  # people of a blank test set, as Market-1501 has
 
 
-class Nothing:
-    """What is not known before training: every part of it, and every answer, is nothing too."""
+class Nothing(float):
+    """What is not known before training: every part of it, and every answer, is nothing too; where
+    a recipe wants a number, a half."""
+
+    def __new__(cls) -> Nothing:
+        return super().__new__(cls, 0.5)
 
     def __getattr__(self, name: str) -> Nothing:
         if name.startswith("__"):
@@ -53,6 +57,9 @@ class Nothing:
 
 
 NOTHING = Nothing()
+# where images are measured or drawn: not tried with NOTHING, it might take for ever
+MEASURES = {"attributes", "costs", "data", "decorrelation", "evaluate", "figures", "measure",
+            "receptive", "response", "visualize"}  # fmt: skip
 
 
 class Test(NamedTuple):
@@ -63,11 +70,15 @@ class Test(NamedTuple):
     options: Mapping[str, Any]
 
 
-class NotedRun(Nothing):
+class NotedRun:
     """A run that was not trained: it knows its recipe and what it is tested on."""
 
     def __init__(self, report: NotingReport, recipe: Recipe) -> None:
         self.report, self.recipe = report, recipe
+
+    def __getattr__(self, name: str) -> Nothing:
+        found: Nothing = getattr(NOTHING, name)
+        return found
 
     def load_model(self, *_: object) -> ReIDModel:
         return self.report.model(self)
@@ -171,7 +182,7 @@ class NotingReport(Report):
     def save(self, frame: pd.DataFrame, name: str) -> None:
         pass
 
-    def figure(self, figure: Any, name: str) -> Any:
+    def figure(self, figure: Any, name: str, *, measured: bool = True) -> Any:
         return NOTHING
 
 
@@ -314,9 +325,11 @@ def _changed(statement: ast.stmt) -> set[str]:
 def _execute(statement: ast.stmt, space: dict[str, Any]) -> None:
     """Executes a statement, or what of it can be: the others' names are ``NOTHING``.
 
-    One that trains nothing and uses ``NOTHING`` is not tried: it might measure for ever.
+    One that would measure ``NOTHING`` is not tried: it might do so for ever.
     """
-    unknown = any(space.get(name) is NOTHING for name in _names(statement, ast.Load))
+    names = _names(statement, ast.Load)
+    parts = names | {n.attr for n in ast.walk(statement) if isinstance(n, ast.Attribute)}
+    unknown = parts & MEASURES and any(space.get(name) is NOTHING for name in names)
     try:
         if unknown and not _trains(statement):
             raise NotImplementedError

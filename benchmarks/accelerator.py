@@ -4,9 +4,11 @@
 
 Needs the packages of the core alone. First the same float32 recipe on the CPU and on the device,
 losses and evaluation. Then images/s at 256x128 with ResNet-50: the bare step, ``fit`` as it is,
-deterministic and compiled, encoding in float32, bf16 and compiled. ``--market``: 60 epochs of
-Market-1501, trained and evaluated (goal: under 4 minutes). A row that fails says why and the others
-go on. ``--quick`` is a test of the script itself, on any machine.
+deterministic and compiled, encoding in float32, bf16 and compiled. Then a training step of each
+paper at its own size and batch, beside what ``run --plan`` counts for it: TFLOP/s (what ``CARD`` in
+``workbook/plan.py`` assumes), and the most memory, as a share of what is counted. ``--market``: 60
+epochs of Market-1501, trained and evaluated (goal: under 4 minutes). A row that fails says why and
+the others go on. ``--quick`` is a test of the script itself, on any machine.
 """
 
 from __future__ import annotations
@@ -25,13 +27,16 @@ import torch
 from train import OPTIONS, bare, ours
 
 from reidlib.data import ImageBank
+from reidlib.data.batches import Batch
 from reidlib.evaluate.encode import encode_split
 from reidlib.evaluate.retrieval import evaluate
 from reidlib.models import ReIDModel
+from reidlib.papers import ppcl, rmgl, scr, stnreid, vcn
 from reidlib.papers.comparators import baseline
-from reidlib.system.devices import pick_device
+from reidlib.system.devices import auto_precision, pick_device
 from reidlib.system.provenance import provenance
-from reidlib.train.build import build_model
+from reidlib.train import footprint
+from reidlib.train.build import build_model, build_optimizer
 from reidlib.train.loop import fit
 from reidlib.train.recipe import Recipe
 from reidlib.train.store import Run
@@ -121,6 +126,44 @@ def speeds(recipe: Recipe, steps: int, number: int, modes: list[str]) -> None:
         )
 
 
+def papers(device: torch.device, small: bool) -> None:
+    """A step of every paper's network: seconds, speed and memory beside what is counted."""
+    recipes = {"stnreid": stnreid.recipe.EP5, "ppcl": ppcl.recipe.RECIPE, "vcn": vcn.recipe.RECIPE,
+               "scr": scr.recipe.RECIPE, "rmgl": rmgl.recipe.RECIPE}  # fmt: skip
+    bf16 = auto_precision(device) == "bf16"
+    for name, recipe in recipes.items():
+        if small:
+            recipe = recipe.but(backbone="tiny", size=(192, 64), ids_per_batch=4, images_per_id=2)
+        counted = footprint.step(recipe, bf16=bf16)
+
+        def seconds(recipe: Recipe = recipe) -> float:
+            model = build_model(recipe.but(weights=None), footprint.IDS).train()
+            model = model.to(device, memory_format=torch.channels_last)
+            optimizer = build_optimizer(recipe, model)
+            n = recipe.ids_per_batch * recipe.images_per_id
+            label = torch.arange(n, device=device) // recipe.images_per_id
+            batch = Batch(torch.randn(n, 3, *recipe.size, device=device), label)
+            best = float("inf")
+            for _ in range(2 if small else 10):
+                began = time.perf_counter()
+                optimizer.zero_grad()
+                with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                    loss = model.loss(batch)["loss"]
+                loss.backward()
+                optimizer.step()
+                loss.item()  # waits for the device
+                best = min(best, time.perf_counter() - began)
+            return best
+
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        took = row(f"{name}: a step", "s", seconds)
+        row(f"{name}: training", "TFLOP/s", lambda t=took, c=counted: c.flops / t / 1e12)
+        if device.type == "cuda":
+            peak = torch.cuda.max_memory_allocated(device)
+            row(f"{name}: memory", "GiB", lambda p=peak: p / 2**30, counted.bytes / 2**30)
+
+
 def market(backbone: str, size: tuple[int, int]) -> None:
     """60 epochs of Market-1501 with the baseline, and its evaluation."""
     recipe = baseline.RECIPE.but(weights=None, backbone=backbone, size=size, epochs=60.0)
@@ -167,6 +210,7 @@ def main() -> None:
         parity(device, backbone, (64, 32) if backbone == "tiny" else size)
     recipe = recipe.but(backbone=given.backbone, size=size)
     speeds(recipe, given.steps, given.images, given.modes)
+    papers(device, given.quick)
     if given.market:
         os.environ["REIDLIB_DATA"] = given.market
         market(given.backbone, size)

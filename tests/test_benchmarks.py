@@ -22,3 +22,6 @@ def test_every_row_for_an_accelerator_is_measured():
     assert float(rows["fit as it is"]["share"]) > 0
     assert float(rows["largest difference of 6 losses to the CPU's, tiny"]["value"]) < 1e-3
     assert float(rows["difference of mAP to the CPU's, float32, tiny"]["value"]) < 1e-3
+    for paper in ("stnreid", "ppcl", "vcn", "scr", "rmgl"):
+        assert float(rows[f"{paper}: a step"]["value"]) > 0
+        assert rows[f"{paper}: training"]["unit"] == "TFLOP/s"

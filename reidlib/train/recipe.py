@@ -137,6 +137,15 @@ class Recipe:
         plain: dict[str, Any] = json.loads(json.dumps(different, sort_keys=True))
         return plain
 
+    def told(self) -> dict[str, Any]:
+        """``canonical`` for readers elsewhere: a file of weights by its name alone."""
+        plain = self.canonical()
+        if self.weights:
+            plain["weights"] = Path(self.weights).name
+        if self.start:
+            plain["start"] = [recipe.told() for recipe in self.start]
+        return plain
+
     def test_options(self) -> dict[str, Any]:
         """The options that decide nothing but the test, where they differ from the default."""
         names = models.model_class(self.model).test_options(self.options)
@@ -249,6 +258,9 @@ def departures(own: Recipe, paper: Recipe) -> str:
             b = {**models.option_defaults(paper.model), **b}
             changed = [k for k in sorted({*a, *b}) if a.get(k) != b.get(k)]
             changes += [f"{k} {_short(a.get(k))} ({_short(b.get(k))})" for k in changed]
+        elif f.name == "weights":
+            a, b = (Path(x).name if x else x for x in (a, b))
+            changes.append(f"weights {_short(a)} ({_short(b)})")
         else:
             changes.append(f"{f.name} {_short(a)} ({_short(b)})")
     return ", ".join(changes)

@@ -149,7 +149,7 @@ def _lines(
         "commit": first.info["commit"],
         "data": own.dataset.fingerprint,
         "runs": " ".join(run.fingerprint for run in own.runs),
-        "recipe": json.dumps(first.recipe.canonical(), sort_keys=True),
+        "recipe": json.dumps(first.recipe.told(), sort_keys=True),
     }
     for metric in metrics:
         values = pd.Series([100 * score.as_dict()[metric] for score in own.scores])

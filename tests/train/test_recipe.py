@@ -8,7 +8,7 @@ import pytest
 from reidlib import models
 from reidlib.errors import ReidError
 from reidlib.papers.comparators import baseline
-from reidlib.train.recipe import Recipe, lr_at
+from reidlib.train.recipe import Recipe, departures, lr_at
 
 TINY = {"train_ids": 6, "test_ids": 4, "cameras": 2, "images": 2, "size": (64, 32)}
 
@@ -237,3 +237,12 @@ def test_a_default_that_is_said_is_the_same_recipe():
 def test_no_option_of_a_model_is_named_like_a_field(name: str) -> None:
     # Recipe.but takes both by name, and the field would win in silence
     assert not models.option_names(name) & {f.name for f in dataclasses.fields(Recipe)}
+
+
+def test_a_table_tells_weights_by_the_name_of_their_file():
+    first = Recipe(weights="/home/somebody/own.safetensors")
+    recipe = Recipe(weights="imagenet", start=(first,))
+    assert recipe.told()["weights"] == "imagenet"
+    assert recipe.told()["start"][0]["weights"] == "own.safetensors"
+    assert departures(first, Recipe(weights="imagenet")) == "weights own.safetensors (imagenet)"
+    assert "weights" not in Recipe().told()

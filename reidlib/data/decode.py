@@ -29,7 +29,12 @@ CHUNK = 4096  # images between two notes of how far a file is
 
 
 def decode(path: str, size: tuple[int, int], box: Box | None = None) -> np.ndarray:
-    """One file as uint8 RGB [H, W, 3]: ``box`` cut out, then resized, bilinear and antialiased."""
+    """One file as uint8 RGB [H, W, 3], resized, bilinear and antialiased; ``box`` is cut out of
+    that and enlarged.
+
+    So a partial probe is as sharp as the partial images of training, which are cut from images of
+    this size too. Cut from the file, its sharpness alone would tell what training never shows.
+    """
     height, width = size
     shares = None if box is None else np.clip((np.ravel(box) + 1) / 2, 0, 1)
     if shares is not None and not (shares.size == 4 and (shares[2:] > shares[:2]).all()):
@@ -38,13 +43,14 @@ def decode(path: str, size: tuple[int, int], box: Box | None = None) -> np.ndarr
         with Image.open(path) as image:
             rgb = image.convert("RGB")
             pixels: Box | None = None
+            if rgb.size != (width, height):
+                rgb = rgb.resize((width, height), Image.Resampling.BILINEAR)
             if shares is not None:
                 left, top, right, bottom = (shares * (rgb.size * 2)).tolist()
                 # cropped first: resizing alone would blend in the pixels just outside of the box
                 x, y = math.floor(left), math.floor(top)
                 rgb = rgb.crop((x, y, math.ceil(right), math.ceil(bottom)))
                 pixels = (left - x, top - y, right - x, bottom - y)
-            if rgb.size != (width, height) or pixels is not None:
                 rgb = rgb.resize((width, height), Image.Resampling.BILINEAR, box=pixels)
             return np.asarray(rgb)
     except FileNotFoundError:
@@ -124,5 +130,6 @@ def _key(split: pd.DataFrame, size: tuple[int, int]) -> str:
         if not file.is_file():
             raise ReidError(f"{path} is not there: was the dataset moved?")
         stat = file.stat()
-        digest.update(f"{path}|{stat.st_size}|{stat.st_mtime_ns}|{box}\n".encode())
+        cut = "" if box is None else "cut at this size"
+        digest.update(f"{path}|{stat.st_size}|{stat.st_mtime_ns}|{box}{cut}\n".encode())
     return digest.hexdigest()[:16]

@@ -56,7 +56,8 @@ def make_partial(
 
     salts = {"query": 0, "gallery": 1_000_003}
     tables = {name: cut(getattr(dataset, name), salts[name]) for name in roles}
-    text = f"{dataset.fingerprint}|partial|{low!r}|{high!r}|{role}|{side}|{seed}"
+    how = "partial, cut at the size of training"
+    text = f"{dataset.fingerprint}|{how}|{low!r}|{high!r}|{role}|{side}|{seed}"
     name = f"{dataset.name} (partial {role} {low:.0%}-{high:.0%})"
     return dataset.but(name=name, fingerprint=fingerprint_text(text), **tables)
 

@@ -169,7 +169,7 @@ class LFW(PartialSet):
         partial, whole = layout.table(probes), layout.table(gallery)
         boxes = random_boxes(len(partial), area, seed)
         built = cls.build(folder, partial, whole)
-        text = f"{built.fingerprint}|{area[0]!r}|{area[1]!r}|{seed}"
+        text = f"{built.fingerprint}|{area[0]!r}|{area[1]!r}|{seed}|cut at the size of training"
         column = pd.Series(boxes, index=partial.index, dtype=object)
         query = partial.assign(box=column)
         return built.but(query=query, fingerprint=fingerprint_text(text))

@@ -202,7 +202,8 @@ def test_a_run_reports_its_throughput(run):
     assert info["gmacs"] > 0
     expected = 6 * info["gmacs"] * info["images_per_s"] / 1e3
     assert info["tflops"] == pytest.approx(expected)
-    assert 0 < info["share_of_peak"] < 1.5
+    assert info["share_of_peak"] == pytest.approx(info["tflops"] / info["peak_tflops"])
+    assert info["peak_tflops"] > 0
 
 
 def test_the_head_trains_at_a_rate_of_its_own():

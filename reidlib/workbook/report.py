@@ -181,7 +181,6 @@ class Report:
         study = self.committed(name)
         study = study[study["row"].isin([*rows]) & study["metric"].isin(metrics)]
         if tidy.empty and study.empty:
-            caption = f"{caption}: as printed, not measured here"
             return None if printed is None else tables.results(caption, {}, printed)
         self.save(tidy, name)
         if printed is not None:

@@ -195,7 +195,11 @@ def _keys(frame: pd.DataFrame) -> list[tuple[str, ...]]:
 
 def trained_under(claimed: Table, found: Sequence[Table]) -> dict[str, Any]:
     """What most rows of the same notebook and profile were trained under, of those with as many
-    seeds as the claims name, if they do."""
+    seeds as the claims name, if they do.
+
+    Claims are judged last: where some of a notebook's tables are of the short regime and some are
+    not yet, the claims are of the newer ones.
+    """
     seen = []
     said = claimed.read().get("n", pd.Series(dtype=object)).astype(str)
     seeds = said.str.extract(r"(\d+) seed")[0].dropna().astype(int).mode()
@@ -208,6 +212,7 @@ def trained_under(claimed: Table, found: Sequence[Table]) -> dict[str, Any]:
                     seen.append((regime(recipe), setting(recipe), int(n)))
     alike = [one for one in seen if one[2] in set(seeds)]
     seen = alike or seen
+    seen = [one for one in seen if one[0] == STARTED] or seen
     if not seen:
         return {"regime": "", "setting": "", "seeds": None}
     most = pd.DataFrame(seen, columns=["regime", "setting", "seeds"]).mode().iloc[0]

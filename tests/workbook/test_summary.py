@@ -60,6 +60,15 @@ RP helps,IV,+0.2 rank1,"-1.0 [-2.0, -0.1] rank1","60 people, 1 seeds",too short 
 """
 
 
+def test_claims_beside_older_sweeps_are_of_the_newer_regime(tmp_path: Path) -> None:
+    base = folder(tmp_path, NEW, weights="start", size=[192, 64], steps=300)
+    old = pd.DataFrame([tidy()] * 5)  # a sweep that was not run again, with more rows
+    old.to_csv(base / "study" / "tables" / "50_rmgl_fig8.csv", index=False)
+    found = collected.claims(collected.tables(["study"], base))
+    assert set(found["regime"]) == {STARTED}
+    assert set(found["setting"]) == {"tiny, 192x64, 300 steps"}
+
+
 def test_a_claim_of_the_earlier_form_becomes_numbers(tmp_path: Path) -> None:
     found = collected.claims(collected.tables(["study"], folder(tmp_path, OLD)))
     assert list(found["verdict"]) == [

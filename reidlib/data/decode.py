@@ -42,7 +42,6 @@ def decode(path: str, size: tuple[int, int], box: Box | None = None) -> np.ndarr
     try:
         with Image.open(path) as image:
             rgb = image.convert("RGB")
-            pixels: Box | None = None
             if rgb.size != (width, height):
                 rgb = rgb.resize((width, height), Image.Resampling.BILINEAR)
             if shares is not None:

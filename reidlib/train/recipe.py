@@ -57,9 +57,7 @@ class Recipe:
     momentum: float = 0.9  # of sgd
     weight_decay: float = 5e-4
     epochs: float = 120.0
-    epoch_of: Epoch = (
-        "images"  # shows as many images as there are; "identities": each identity once
-    )
+    epoch_of: Epoch = "images"  # as many as there are; "identities": each of them once
     steps: int | None = None  # instead of epochs; the schedule keeps its shape
     warmup: float = 10.0  # epochs from lr * warmup_start to lr
     warmup_start: float = 0.01

@@ -20,10 +20,11 @@ from reidlib.data.augment import Placed, random_shift
 from reidlib.data.bank import ImageBank
 from reidlib.data.read import read
 from reidlib.data.sampler import generator
-from reidlib.geometry import identity
+from reidlib.geometry import box_area, identity
 from reidlib.models.backbone import STAGES
 from reidlib.models.base import evaluating
 from reidlib.models.receptive import SPLITS, edges
+from reidlib.papers.rmgl.measure import stripe_share
 from reidlib.papers.rmgl.model import RMGL, SHARED
 from reidlib.papers.rmgl.receptive import (
     PARTITIONS,
@@ -269,7 +270,8 @@ def stripe_responses(
                 axis.axhline(y - 0.5, color="white", lw=1.5)
             if body is not None and inside is not None:
                 outline(axis, body[row], "white", "--", 1.2)
-                share, area = (heat[row] * inside[row]).sum() / heat[row].sum(), _area(body[row])
+                share = (heat[row] * inside[row]).sum() / heat[row].sum()
+                area = box_area(body[row].clamp(-1, 1)) / 4
                 axis.text(0.5, -0.02, f"{100 * share:.0f} % ({100 * area:.0f} %)", ha="center",
                           va="top", fontsize="x-small", transform=axis.transAxes)  # fmt: skip
     words = "colour: mean over the channels, lowest blue, highest red in each map"
@@ -279,22 +281,12 @@ def stripe_responses(
     return figure
 
 
-def _overlap(ends: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Share [N, n] of each interval between ``ends`` [n + 1] that lies between low and high [N]."""
-    first, last = torch.maximum(ends[:-1], low[:, None]), torch.minimum(ends[1:], high[:, None])
-    return (last - first).clamp(min=0) / (ends[1:] - ends[:-1])
-
-
 def _inside(body: Tensor, down: Tensor, across: Tensor, size: tuple[int, int]) -> Tensor:
     """Share [N, h, w] of each cell that lies in the body's box [N, 4]; ends of cells in pixels."""
     x0, y0, x1, y1 = ((body + 1) / 2 * torch.tensor([*size[::-1], *size[::-1]])).T
-    return _overlap(down, y0, y1)[:, :, None] * _overlap(across, x0, x1)[:, None]
-
-
-def _area(box: Tensor) -> float:
-    """Share of the image that a box [4] in [-1, 1] covers; what is beyond does not count."""
-    width, height = (box[2:].clamp(-1, 1) - box[:2].clamp(-1, 1)).tolist()
-    return width * height / 4
+    rows = stripe_share(down[None], torch.stack([y0, y1], 1)[:, None])
+    columns = stripe_share(across[None], torch.stack([x0, x1], 1)[:, None])
+    return rows[:, :, None] * columns[:, None]
 
 
 def maxima(maps: Tensor) -> Tensor:

@@ -256,4 +256,4 @@ def together(recipes: Sequence[Recipe], memory: float, cores: int) -> int:
     """
     shapes = {(r.model, r.backbone, r.size, r.ids_per_batch): r for r in recipes if r.steps != 0}
     needed = max((step(r, gradients=True).bytes for r in shapes.values()), default=0)
-    return max(1, min(TOGETHER, cores, int(memory / 2 / (needed + RESERVED))))
+    return max(1, int(min(TOGETHER, cores, memory / 2 / (needed + RESERVED))))

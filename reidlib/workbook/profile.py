@@ -131,14 +131,14 @@ class Profile:
     def _start(
         self, start: Recipe, recipe: Recipe, seed: int | None, scaled: Mapping[str, Any]
     ) -> Recipe:
-        """A run that ``recipe`` starts from, at the same scale. One on another dataset than the
-        recipe's keeps it, and its own options of the data always win."""
+        """A run that ``recipe`` starts from, at the same scale, from the same weights. One on another
+        dataset than the recipe's keeps it, and its own options of the data always win."""
         if self.start and start == self.started():
             return start
         name = start.dataset if start.dataset != recipe.dataset else scaled["dataset"]
         options = scaled["data_options"] if name == scaled["dataset"] else {}
         own = start.data_options if name == start.dataset else {}
-        kept = {key: scaled[key] for key in ("backbone", "size") if key in scaled}
+        kept = {key: scaled[key] for key in ("backbone", "weights", "size") if key in scaled}
         if scaled.get("steps"):
             kept["steps"] = scaled["steps"]
         return self.apply(start, seed, **kept, dataset=name, data_options={**options, **own})

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from reidlib.errors import ReidError
+from reidlib.papers import ppcl
 from reidlib.papers.comparators import pcb
 from reidlib.papers.scr import recipe as scr
 from reidlib.train.recipe import Recipe
@@ -266,6 +267,18 @@ def test_runs_on_the_same_people_begin_as_the_profiles_start(params: Path) -> No
     assert own.apply(first, steps=None, size=(96, 32)).start == ()  # it begins at its weights
     chained = own.apply(recipe.but(start=(Recipe(model="baseline", backbone="tiny"),)))
     assert chained.start[0].start == (first,)
+
+
+def test_what_a_run_starts_from_has_the_runs_own_weights(params: Path) -> None:
+    """Faces are of a network for which the package has no start weights."""
+    write(params, weights="start", backbone="tiny")
+    own = profile.load("own")
+    faces = ppcl.face_recipe
+    recipe = own.apply(faces.rows("start")["PPCL"], **faces.train_on("start"))
+    (rectifier,) = recipe.start
+    assert recipe.weights is rectifier.weights is None
+    assert recipe.backbone == rectifier.backbone == "vgg_tiny"
+    assert own.apply(ppcl.recipe.RECIPE).start[0].weights == "start"
 
 
 def test_a_profile_without_a_start_has_none(params: Path) -> None:

@@ -131,8 +131,9 @@ class PPCL(ReIDModel):
 
     @classmethod
     def version(cls, options: Mapping[str, Any]) -> int:
-        """2: PP-Triplet compares maps and has legal negatives alone."""
-        return 2 if options.get("locate", True) and options.get("triplet", 1.0) else 1
+        """3: PP-Triplet compares maps and has legal negatives alone; pairs of whole images are
+        compared as a whole."""
+        return 3 if options.get("locate", True) else 1
 
     def train(self, mode: bool = True) -> PPCL:
         super().train(mode)
@@ -242,17 +243,18 @@ class PPCL(ReIDModel):
 
     def distance(self, query: Encoding, gallery: Encoding) -> Tensor:
         """1 - cosine [Q, G] (or the Euclidean distance) between the region of one image and the one
-        that CRLoc finds for it in the other; without a locator, of the whole images.
+        that CRLoc finds for it in the other; without a locator, and of two images that the gate
+        calls whole, of the whole images.
 
         The region is the query's; where the query is whole and the gallery image is partial (Table
         3), the gallery image's, and CRLoc searches the query.
         """
         if self.locator is None:
             return metric_distance(query["feature"], gallery["feature"], self.metric)
-        out = query["region"].new_empty(len(query["region"]), len(gallery["region"]))
+        # the region of a whole image is all of it
+        out = metric_distance(query["region"], gallery["region"], self.metric)
         asks, shows = is_partial(query["box"]), is_partial(gallery["box"])
-        either = torch.ones_like(shows)
-        for q, g, forward in ((asks, either, True), (~asks, ~shows, True), (~asks, shows, False)):
+        for q, g, forward in ((asks, torch.ones_like(shows), True), (~asks, shows, False)):
             rows, columns = q.nonzero(), g.nonzero().flatten()
             if len(rows) and len(columns):
                 one, other = take(query, rows.flatten()), take(gallery, columns)

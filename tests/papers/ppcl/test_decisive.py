@@ -11,7 +11,7 @@ from reidlib import models
 from reidlib.data import load
 from reidlib.data.partial import make_partial
 from reidlib.errors import ReidError
-from reidlib.geometry import box_iou, box_to_theta, sample
+from reidlib.geometry import box_iou, box_to_theta, placement, sample
 from reidlib.models.base import evaluating
 from reidlib.papers.ppcl import decisive
 from reidlib.papers.ppcl import recipe as ppcl
@@ -59,6 +59,18 @@ def test_true_regions_are_those_of_the_pairs(dataset, model):
     torch.testing.assert_close(true, make_pairs(test, SIZE, "same person").true)
 
 
+def test_the_cut_is_what_the_rectified_image_shows_of_its_own(dataset, model, monkeypatch):
+    """Whatever GLRec says: the cut, read out of the whole image into the region that GLRec gave
+    it, is the rectified image."""
+    seen = []
+    backbone = model.reid.backbone.forward
+    monkeypatch.setattr(model.reid.backbone, "forward", lambda x: seen.append(x) or backbone(x))
+    maps = made(decisive.training_maps, model, dataset.train, 0.15, 0)
+    rectified, whole = seen[0][0], seen[-1]
+    again = sample(sample(whole[:1], box_to_theta(maps.cut[:1])), placement(maps.region[:1]))[0]
+    assert (again - rectified).abs().mean() < 0.1 * rectified.abs().mean()
+
+
 def test_noise_makes_a_poorer_rectifier(dataset, model):
     plain, noisy = (made(decisive.training_maps, model, dataset.train, x, 0) for x in (0.0, 0.15))
     cut, seen = (decisive.corresponding(maps.within, maps.body) for maps in (plain, noisy))
@@ -97,7 +109,7 @@ def test_probes_are_as_sharp_as_the_cuts_of_training(dataset, model, monkeypatch
 def test_rows_learn_as_in_a_plain_loop(dataset, model, monkeypatch, coordinates):
     """What follows from Algorithm 1 for one locator, written without stacks."""
     maps = made(decisive.training_maps, model, dataset.train, 0.15, 0)
-    names = ["maps, cycle 10", "supervised"]
+    names = ["maps, cycle 10", "none, cycle 10 to the cut", "supervised"]
     monkeypatch.setattr(decisive, "ROWS", {name: decisive.ROWS[name] for name in names})
     torch.manual_seed(0)
     first = CRLoc(CELLS, coordinates=coordinates)
@@ -117,6 +129,8 @@ def test_rows_learn_as_in_a_plain_loop(dataset, model, monkeypatch, coordinates)
             if name == "supervised":
                 true = decisive.corresponding(maps.within[x], maps.body[y])
                 loss = cycle_error(there, true).mean()
+            elif name == "none, cycle 10 to the cut":
+                loss = 10 * cycle_error(back, maps.cut[x]).mean()
             else:
                 other, legal = negative_regions(there)
                 a, b, c = (
@@ -174,7 +188,7 @@ def test_the_rows():
     assert decisive.ROWS["maps, cycle 10"] == {"cycle": 10, "maps": 1}
     assert decisive.ROWS["none, cycle 0.1"] == {"cycle": 0.1}
     assert "none, cycle 0" not in decisive.ROWS, "that is a locator that learns nothing"
-    assert len(decisive.ROWS) == 3 * 3 - 1 + 2
+    assert len(decisive.ROWS) == 3 * 3 - 1 + 4
     assert {name for row in decisive.ROWS.values() for name in row} == set(decisive.LOSSES)
 
 

@@ -55,6 +55,8 @@ def naive(model: PPCL, query: torch.Tensor, gallery: torch.Tensor) -> torch.Tens
                 x, region, y = y, place, x
             h_x, h_y = model.reid.backbone(x), model.reid.backbone(y)
             found = model.locator(h_x, region, h_y)
+            if not is_partial(region):  # nor is the other: whole images are compared whole
+                found = region
             read = [
                 model.reid.neck(geometry.sample(h, geometry.box_to_theta(b)).mean((2, 3)))
                 for h, b in ((h_x, region), (h_y, found))

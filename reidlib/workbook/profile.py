@@ -50,6 +50,7 @@ class Profile:
     steps: int | None = None  # instead of epochs; the schedule keeps its shape
     ids_per_batch: int | None = None  # None: the recipe's own
     images_per_id: int | None = None  # None: the recipe's own
+    schedule: Literal["step", "cosine"] | None = None  # of the rate; None: the recipe's own
     precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: bf16 on GPUs that have it
     device: Literal["auto", "cuda", "cpu"] = "auto"  # auto: CUDA if there is one, else the CPU
     rows: Literal["all", "headline"] = "all"  # of each table, what a notebook calls its headline
@@ -81,7 +82,7 @@ class Profile:
         }
         if self.precision != "auto":
             scaled["precision"] = self.precision
-        for key in ("backbone", "size", "steps", "ids_per_batch", "images_per_id"):
+        for key in ("backbone", "size", "steps", "ids_per_batch", "images_per_id", "schedule"):
             if getattr(self, key) is not None:
                 scaled[key] = getattr(self, key)
         if self.epochs is not None and self.epochs < recipe.epochs:

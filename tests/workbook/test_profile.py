@@ -145,6 +145,7 @@ def test_unknown_profile(params: Path) -> None:
         ({"seeds": "[1, 1]"}, "different"),
         ({"seeds": "[-1]"}, "seeds is"),
         ({"folder": "../study"}, "folder is"),
+        ({"schedule": "linear"}, "schedule is 'linear'"),
         ({"images_per_id": "a"}, "images_per_id is 'a'"),
         ({"ids_per_batch": "1"}, "ids_per_batch is 1"),
         ({"steps": "3", "epochs": "0.5"}, "steps and epochs exclude each other"),
@@ -185,6 +186,13 @@ def test_overrides_are_checked_too(params: Path) -> None:
     for changes in ({"dataset": "market1501"}, {"dataset": "viper", "folder": "elsewhere"}):
         with pytest.raises(ReidError, match="real people never enter"):
             profile.load("study", overrides=changes)
+
+
+def test_a_notebook_may_have_a_schedule_of_its_own(params: Path) -> None:
+    write(params, notebooks="{50_rmgl: {schedule: cosine}}")
+    paper = Recipe(schedule="step")
+    own, other = (profile.load("own", name).apply(paper) for name in ("50_rmgl", "00_quickstart"))
+    assert (own.schedule, other.schedule) == ("cosine", "step")
 
 
 def test_apply_with_steps_leaves_the_shape(params: Path) -> None:

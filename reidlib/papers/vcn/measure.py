@@ -117,6 +117,19 @@ def sampling_gmacs(model: Any) -> float:
     return float(4 * model.backbone.out_channels * cells / 1e9)
 
 
+def kernel_change(runs: Sequence[Run]) -> np.ndarray:
+    """How far training moved the vertical kernels, a value a seed: the mean absolute difference of
+    their values to those they began with, over the mean size of these."""
+    from reidlib.train.build import started_model
+
+    found = []
+    for run in runs:
+        first, last = (model.spatial_head.kernels.detach().float().cpu()
+                       for model in (started_model(run), run.load_model()))  # fmt: skip
+        found.append(float((last - first).abs().mean() / first.abs().mean()))
+    return np.array(found)
+
+
 def all_corrections(runs: Mapping[str, Sequence[Run]], dataset: Dataset) -> pd.DataFrame:
     """``corrections`` of several rows of a table and their seeds, with the columns row and seed."""
     return pd.concat(

@@ -15,6 +15,8 @@ from reidlib.geometry import identity, transform_box
 from reidlib.models import build
 from reidlib.papers.vcn import measure
 from reidlib.papers.vcn.response import coverage, person_mask, person_share, person_table
+from reidlib.train.build import started_model
+from reidlib.train.recipe import Recipe
 
 OPTIONS = {"train_ids": 4, "test_ids": 6, "cameras": 2, "images": 2, "distractors": 0, "junk": 0}
 
@@ -203,3 +205,17 @@ def test_share_on_the_person(dataset):
     torch.testing.assert_close(even[:, 1], mask.mean((1, 2)))
     table = person_table({"even": model}, dataset)
     assert table["mean"]["even"] == pytest.approx(table["mean"]["the person's area"], rel=1e-5)
+
+
+def test_kernels_are_held_against_those_of_their_own_seed(tmp_path):
+    """A run that has trained nothing has not moved; half of each value is a change of a half."""
+    recipe = Recipe(
+        model="vcn", backbone="tiny", size=(96, 32), data_options=OPTIONS | {"size": (64, 32)}
+    )
+    runs = [SimpleNamespace(recipe=recipe.but(seed=seed), path=tmp_path / "0") for seed in (0, 3)]
+    for run, share in zip(runs, (0.0, 0.5), strict=True):
+        model = started_model(run)
+        with torch.no_grad():
+            model.spatial_head.kernels.mul_(1 - share)
+        run.load_model = lambda model=model: model
+    assert measure.kernel_change(runs) == pytest.approx([0.0, 0.5], abs=1e-6)

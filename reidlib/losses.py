@@ -28,14 +28,18 @@ def batch_hard_triplet(feature: Tensor, label: Tensor, margin: float | None = 0.
     The hardest positive may be the anchor itself, at distance 0, where it has no other. Where
     several processes share a batch, triplets are mined over the rows of all of them.
     """
-    feature, label = gather(feature), gather(label)
+    positive, negative = hardest(gather(feature), gather(label))
+    gap = positive - negative
+    return F.softplus(gap).mean() if margin is None else F.relu(margin + gap).mean()
+
+
+def hardest(feature: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each anchor the distances [N] of its farthest positive, max_p D(a, p), and of its nearest
+    negative, min_n D(a, n). feature [N, D], label [N]."""
     distance = pairwise_euclidean(feature, feature)
     same = label.unsqueeze(0) == label.unsqueeze(1)
     other = same & ~torch.eye(len(label), dtype=torch.bool, device=label.device)
-    hardest_positive = distance.masked_fill(~other, 0.0).amax(1)  # max_p D(a, p)
-    hardest_negative = distance.masked_fill(same, torch.inf).amin(1)  # min_n D(a, n)
-    gap = hardest_positive - hardest_negative
-    return F.softplus(gap).mean() if margin is None else F.relu(margin + gap).mean()
+    return distance.masked_fill(~other, 0.0).amax(1), distance.masked_fill(same, torch.inf).amin(1)
 
 
 def ranked_list(

@@ -231,12 +231,23 @@ def reached(
 
 
 def counted(
-    claim: str, where: str, printed: float, measured: float, unit: str = "", digits: int = 0
+    claim: str,
+    where: str,
+    expected: float,
+    measured: float,
+    unit: str = "",
+    digits: int = 0,
+    printed: bool = True,
 ) -> Claim:
-    """A claim about something that is counted exactly: holds if equal in the printed digits."""
-    same = round(measured, digits) == round(printed, digits)
+    """A claim about something that is counted exactly: holds if equal in the printed digits.
+
+    printed: whether ``expected`` stands in the paper as a number; else its words amount to it."""
+    same = round(measured, digits) == round(expected, digits)
     verdict: Verdict = "holds" if same else "reversed"
-    return Claim(claim, where, verdict, printed, measured, unit=unit, digits=digits, signed=False)
+    shown, note = (expected, "") if printed else (None, f"in words: {expected:.{digits}f}")
+    return Claim(
+        claim, where, verdict, shown, measured, unit=unit, digits=digits, signed=False, note=note
+    )
 
 
 def more_than_the_sum(

@@ -89,6 +89,12 @@ def test_a_count_holds_in_the_printed_digits():
     assert wrong.line()["printed"] == "363 pixels"
     assert wrong.line()["measured"] == "387 pixels"
     assert verdict.counted("size", "T4", 0.35, 0.354, "M", digits=2).verdict == "holds"
+    in_words = verdict.counted("free", "III", 0, 5.02, "M", digits=2, printed=False)
+    assert (in_words.verdict, in_words.printed, in_words.note) == (
+        "reversed",
+        None,
+        "in words: 0.00",
+    )
 
 
 def values(middle: float, seeds: int = 3, n: int = 40) -> np.ndarray:

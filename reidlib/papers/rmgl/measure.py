@@ -6,7 +6,7 @@ detector's box cuts off is in no stripe.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -14,8 +14,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from reidlib.data.batches import Batch
 from reidlib.data.dataset import boxes
 from reidlib.errors import ReidError
+from reidlib.losses import hardest
 from reidlib.models.base import evaluating
 from reidlib.models.receptive import edges
 from reidlib.papers.rmgl.model import RMGL, Maps
@@ -100,6 +102,42 @@ def balance(model: RMGL, images: Tensor, branch: int, path: str = "original") ->
         for name, cuts in zip(found, (equal_cuts(last, n), balanced_cuts(last, n)), strict=True):
             found[name].append(activation_shares(last, cuts).cpu())
     return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def margins(run: Run, values: Sequence[float], *, batches: int = 8) -> pd.DataFrame:
+    """Does the triplet loss's margin act? What Eq. 3 finds in a run's first training batches, at
+    its first step and with its trained weights: one row each for every branch.
+
+    Distances are between features as training has them: not normalised, with the batch's own batch
+    norm. "farthest positive", "nearest negative": the means over the anchors; "m = 0.6" for each of
+    ``values``: percent of the anchors that the loss with that margin still moves. Where these
+    columns are alike, the margin decides nothing.
+    """
+    from reidlib.data import ImageBank
+    from reidlib.train.build import build_batches, started_model
+
+    bank = ImageBank.from_split(run.recipe.load_dataset().train, run.recipe.size)
+    some = [build_batches(run.recipe, bank)(step) for step in range(batches)]
+    table = {}
+    for when, model in {"first step": started_model(run), "trained": run.load_model()}.items():
+        if not isinstance(model, RMGL):
+            raise ReidError(f"{type(model).__name__} has no branches to measure: use an RMGL")
+        for n, (positive, negative) in zip(model.stripes, _hardest(model, some), strict=True):
+            row = {"farthest positive": positive.mean(), "nearest negative": negative.mean()}
+            row |= {f"m = {m:g}": 100 * (m + positive > negative).float().mean() for m in values}
+            table[f"{n}-stripe, {when}"] = {name: float(value) for name, value in row.items()}
+    return pd.DataFrame(table).T.rename_axis("branch")
+
+
+def _hardest(model: RMGL, batches: Sequence[Batch]) -> list[tuple[Tensor, Tensor]]:
+    """``losses.hardest`` of each branch over all anchors of the batches, in training mode."""
+    found: list[list[tuple[Tensor, Tensor]]] = [[] for _ in model.stripes]
+    model.train()
+    with torch.no_grad():
+        for batch in batches:
+            for branch, feature in zip(found, model.features(batch.images), strict=True):
+                branch.append(hardest(feature.flatten(1), batch.label))
+    return [(torch.cat([p for p, _ in b]), torch.cat([n for _, n in b])) for b in found]
 
 
 def alignment_table(

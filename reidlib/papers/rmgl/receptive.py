@@ -7,7 +7,7 @@ where the stripes are cut: the input (IP), a map in the middle (RP), the last ma
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import torch
@@ -17,7 +17,14 @@ from torch import Tensor, nn
 from reidlib.errors import ReidError
 from reidlib.models.backbone import STAGES, Backbone
 from reidlib.models.base import evaluating
-from reidlib.models.receptive import Field, map_length, path_to, receptive_field, stages_to
+from reidlib.models.receptive import (
+    SPLITS,
+    Field,
+    map_length,
+    path_to,
+    receptive_field,
+    stages_to,
+)
 from reidlib.papers.rmgl.model import RMGL
 
 PARTITIONS = {
@@ -72,6 +79,20 @@ def region(net: Backbone | RMGL, split: str, n: int, height: int) -> int:
         raise ReidError(f"the map after {split} has {rows} rows: too few for {n} stripes")
     size, jump, _ = field(net, split)
     return size + (-(-rows // n) - 1) * jump  # Eq. 6
+
+
+def reach(net: Backbone | RMGL, numbers: Sequence[int], height: int) -> pd.DataFrame:
+    """Eqs. 5 and 6 for every place of the cut, one row each: the field of one neuron there, and the
+    region of a stripe if the map is cut into each of ``numbers``, in rows of ``height``."""
+    rows = {
+        split: {
+            "receptive field": field(net, split).size,
+            "rows of the map": map_height(net, split, height),
+        }
+        | {f"region, {n} stripes": region(net, split, n, height) for n in numbers}
+        for split in SPLITS
+    }
+    return pd.DataFrame(rows).T.rename_axis("cut after")
 
 
 def regions(net: Backbone | RMGL, split: str, n: int, height: int) -> list[tuple[int, int]]:

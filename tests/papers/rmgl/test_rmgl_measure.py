@@ -11,10 +11,13 @@ from reidlib.papers.rmgl.measure import (
     balance,
     boxes,
     intended_parts,
+    margins,
     stripe_edges,
     stripe_share,
 )
 from reidlib.papers.rmgl.stripes import balanced_cuts
+from reidlib.train import Recipe, fit
+from reidlib.train.build import build_batches, started_model
 
 CUT = 2 * 40.5 / 96 - 1  # where two equal stripes of six rows part, centred at 32 and 48
 OPTIONS = {"train_ids": 4, "test_ids": 4, "cameras": 2, "images": 2, "distractors": 0, "junk": 0}
@@ -114,3 +117,31 @@ def test_what_cannot_be_measured(dataset, model):
     plain = dataset.but(query=dataset.query[["path", "pid", "cam"]])
     with pytest.raises(ReidError, match='no column "body"'):
         alignment_table(model, plain)
+
+
+def test_a_margin_acts_where_distances_are_as_small_as_it(tmp_path):
+    small = {"train_ids": 4, "test_ids": 4, "cameras": 2, "images": 2}
+    recipe = Recipe(model="rmgl", backbone="tiny", dataset="synthetic", data_options=small,
+                    size=(96, 32), ids_per_batch=2, images_per_id=2, warmup=0, steps=1,
+                    options={"stripes": (1, 2), "rp": False})  # fmt: skip
+    run = fit(recipe, store=tmp_path, progress=False)
+    found = margins(run, [0.0, 0.6, 1000.0], batches=2)
+    names = ["1-stripe, first step", "2-stripe, first step", "1-stripe, trained"]
+    assert [*found.index] == [*names, "2-stripe, trained"]
+    assert (found["m = 1000"] == 100).all()  # beyond every distance
+    assert (found["m = 0"] <= found["m = 0.6"]).all()
+    # batch norm makes each of 256 values of variance 1: two features are about sqrt(512) apart
+    assert found["nearest negative"]["1-stripe, first step"] == pytest.approx(512**0.5, rel=0.35)
+    model = started_model(run).train()  # by hand, from one batch at a time
+    bank = ImageBank.from_split(recipe.load_dataset().train, recipe.size)
+    moved = []
+    for step in range(2):
+        batch = build_batches(recipe, bank)(step)
+        with torch.no_grad():
+            distance = torch.cdist(*[model.features(batch.images)[1].flatten(1)] * 2)
+        for a, own in enumerate(batch.label):
+            far = max(d for d, other in zip(distance[a], batch.label, strict=True) if other == own)
+            near = min(d for d, other in zip(distance[a], batch.label, strict=True) if other != own)
+            moved.append(float(0.6 + far > near))
+    expected = 100 * sum(moved) / len(moved)
+    assert found["m = 0.6"]["2-stripe, first step"] == pytest.approx(expected)

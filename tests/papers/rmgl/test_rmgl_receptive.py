@@ -13,6 +13,7 @@ from reidlib.papers.rmgl.receptive import (
     footprint,
     measure,
     profiles,
+    reach,
     region,
     regions,
     row_centres,
@@ -69,6 +70,13 @@ def test_region_of_the_paper():
     assert regions(net, "input", 3, 384) == [(0, 127), (128, 255), (256, 383)]
     assert regions(net, "conv2", 2, 384) == [(0, 205), (175, 383)]
     assert region(rmgl(), "conv3", 2, 96) == region(build_backbone("tiny"), "conv3", 2, 96)
+
+
+def test_reach_of_every_cut():
+    found = reach(build_backbone("resnet50"), [2, 3], 384)
+    assert found.loc["conv5"].tolist() == [363, 24, 363 + 11 * 16, 363 + 7 * 16]
+    assert found.loc["input"].tolist() == [1, 384, 192, 128]
+    assert found["region, 3 stripes"].is_monotonic_increasing  # later cuts see more
 
 
 def test_footprint_depends_on_its_arguments_alone(images):

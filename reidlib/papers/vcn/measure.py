@@ -124,8 +124,8 @@ def kernel_change(runs: Sequence[Run]) -> np.ndarray:
 
     found = []
     for run in runs:
-        first, last = (model.spatial_head.kernels.detach().float().cpu()
-                       for model in (started_model(run), run.load_model()))  # fmt: skip
+        models: Any = started_model(run), run.load_model()
+        first, last = (model.spatial_head.kernels.detach().float().cpu() for model in models)
         found.append(float((last - first).abs().mean() / first.abs().mean()))
     return np.array(found)
 

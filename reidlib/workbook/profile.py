@@ -132,8 +132,8 @@ class Profile:
     def _start(
         self, start: Recipe, recipe: Recipe, seed: int | None, scaled: Mapping[str, Any]
     ) -> Recipe:
-        """A run that ``recipe`` starts from, at the same scale, from the same weights. One on another
-        dataset than the recipe's keeps it, and its own options of the data always win."""
+        """A run that ``recipe`` starts from, at the same scale and weights. One on another dataset
+        than the recipe's keeps it, and its own options of the data always win."""
         if self.start and start == self.started():
             return start
         name = start.dataset if start.dataset != recipe.dataset else scaled["dataset"]

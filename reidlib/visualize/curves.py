@@ -274,7 +274,7 @@ def _explain(
     words = "bars: 95 % interval over queries" + (", paired" if gains else "")
     if "seeds" in together and not gains:
         words += ", dots: seeds"
-    elif (together.n > 1).any() and not gains:
+    elif (together.n > 1).any() and not gains and _joined(together.x):
         words += ", band: standard deviation over seeds"
     figure.supxlabel("\n".join(filter(None, (words, note))), fontsize="small")
     if several:
@@ -287,6 +287,11 @@ def _places(x: pd.Series) -> dict[str, int] | None:
     if all(isinstance(value, Real) for value in x):
         return None
     return {name: place for place, name in enumerate(dict.fromkeys(_word(value) for value in x))}
+
+
+def _joined(x: pd.Series) -> bool:
+    """Whether a line and a band join some of the values: they do where these are numbers."""
+    return _places(x) is None or any(_is_number(_word(value)) for value in x)
 
 
 def _word(value: Any) -> str:

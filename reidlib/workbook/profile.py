@@ -50,6 +50,8 @@ class Profile:
     steps: int | None = None  # instead of epochs; the schedule keeps its shape
     ids_per_batch: int | None = None  # None: the recipe's own
     images_per_id: int | None = None  # None: the recipe's own
+    optimizer: Literal["adam", "amsgrad", "sgd"] | None = None  # None: the recipe's own
+    lr: float | None = None  # its rate; None: the recipe's own
     schedule: Literal["step", "cosine"] | None = None  # of the rate; None: the recipe's own
     precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: bf16 on GPUs that have it
     device: Literal["auto", "cuda", "cpu"] = "auto"  # auto: CUDA if there is one, else the CPU
@@ -82,7 +84,8 @@ class Profile:
         }
         if self.precision != "auto":
             scaled["precision"] = self.precision
-        for key in ("backbone", "size", "steps", "ids_per_batch", "images_per_id", "schedule"):
+        own = ("backbone", "size", "steps", "ids_per_batch", "images_per_id")
+        for key in (*own, "optimizer", "lr", "schedule"):
             if getattr(self, key) is not None:
                 scaled[key] = getattr(self, key)
         if self.epochs is not None and self.epochs < recipe.epochs:
@@ -241,6 +244,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {  # key: (test, what is
     "size": (lambda v: v is None or min(v) > 0, "[height, width] in pixels"),
     "epochs": (lambda v: v is None or 0 < v < float("inf"), "a finite number above 0"),
     "steps": (lambda v: v is None or v > 0, "above 0"),
+    "lr": (lambda v: v is None or 0 < v < float("inf"), "a finite number above 0"),
     "ids_per_batch": (lambda v: v is None or v > 1, "above 1"),
     "images_per_id": (lambda v: v is None or v > 0, "above 0"),
     "points": (lambda v: v is None or v > 0, "above 0"),

@@ -146,6 +146,7 @@ def test_unknown_profile(params: Path) -> None:
         ({"seeds": "[-1]"}, "seeds is"),
         ({"folder": "../study"}, "folder is"),
         ({"schedule": "linear"}, "schedule is 'linear'"),
+        ({"lr": "0"}, "lr is 0, must be a finite number above 0"),
         ({"images_per_id": "a"}, "images_per_id is 'a'"),
         ({"ids_per_batch": "1"}, "ids_per_batch is 1"),
         ({"steps": "3", "epochs": "0.5"}, "steps and epochs exclude each other"),
@@ -189,10 +190,11 @@ def test_overrides_are_checked_too(params: Path) -> None:
 
 
 def test_a_notebook_may_have_a_schedule_of_its_own(params: Path) -> None:
-    write(params, notebooks="{50_rmgl: {schedule: cosine}}")
-    paper = Recipe(schedule="step")
+    write(params, notebooks="{50_rmgl: {schedule: cosine, optimizer: adam, lr: 3.5e-4}}")
+    paper = Recipe(schedule="step", optimizer="sgd", lr=0.01)
     own, other = (profile.load("own", name).apply(paper) for name in ("50_rmgl", "00_quickstart"))
-    assert (own.schedule, other.schedule) == ("cosine", "step")
+    assert (own.schedule, own.optimizer, own.lr) == ("cosine", "adam", 3.5e-4)
+    assert (other.schedule, other.optimizer, other.lr) == ("step", "sgd", 0.01)
 
 
 def test_apply_with_steps_leaves_the_shape(params: Path) -> None:

@@ -23,6 +23,7 @@ from reidlib.errors import ReidError, nearest
 
 SUFFIXES = (".npy", ".npz", ".safetensors", ".parquet")
 LABELS = ("pid", "cam", "tracklet")  # whole numbers
+LARGEST = 10**15  # exact as a double
 SIDES = ("query", "gallery")
 FLOATS = ("float16", "float32", "float64", "F16", "BF16", "F32", "F64")  # NumPy's, safetensors'
 
@@ -80,8 +81,8 @@ class Features:
         for i in bad[~torch.isfinite(part[bad]).all(1)][:1].tolist():
             where = self.source if isinstance(self.source, Path) else "the array"
             raise ReidError(
-                f"row {self.rows[i]} of {self.name} in {where} holds a value that is not finite: "
-                "encode that image again"
+                f"row {self.rows[i]} of {self.name} in {where} holds a value that is not finite "
+                "in single precision: encode that image again"
             )
         return part
 
@@ -130,11 +131,16 @@ def read(path: str | os.PathLike[str], labels: str | os.PathLike[str] | None = N
     table = own if own is not None and not labels else _labels(file, path)
     where = path if table is own else file
     if "split" not in table.columns:
-        raise ReidError(f'{where} has no column "split": add one that says query or gallery')
+        raise ReidError(
+            f'{where} has no column "split" ({_header(where)}): add one that says query or gallery'
+        )
     masks = [(table["split"] == side).to_numpy() for side in SIDES]
     for side, mask in zip(SIDES, masks, strict=True):
         if not mask.any():
-            raise ReidError(f'{where} names no {side}: no row has split "{side}"')
+            splits = ", ".join(f'"{x}"' for x in table["split"].unique()[:5])
+            raise ReidError(
+                f'{where} names no {side}: its splits are {splits}, give some rows "{side}"'
+            )
     tables = [table[mask].drop(columns="split").reset_index(drop=True) for mask in masks]
     if set(SIDES) <= set(arrays):
         return _paired([arrays[side] for side in SIDES], tables, [where, where])
@@ -194,21 +200,41 @@ def _labels(file: Path, features: Path) -> pd.DataFrame:
             "a feature, or name it with --labels"
         )
     try:
-        table = pd.read_csv(file, usecols=lambda c: c in (*LABELS, "split"), encoding="utf-8")
+        table = pd.read_csv(
+            file,
+            usecols=lambda c: c in (*LABELS, "split"),
+            encoding="utf-8",
+            skipinitialspace=True,
+        )
     except (ValueError, OSError) as error:
-        raise ReidError(f"{file} is no readable CSV ({' '.join(str(error).split())})") from error
+        what = " ".join(str(error).split())
+        raise ReidError(
+            f"{file} is no readable CSV ({what}): save it as UTF-8, separated by commas"
+        ) from error
     return _numbers(table, file)
+
+
+def _header(file: Path) -> str:
+    """The columns that a file of labels has, for an error message."""
+    if file.suffix == ".parquet":
+        return "a parquet file"
+    return "its first line: " + ",".join(pd.read_csv(file, nrows=0).columns)[:100]
 
 
 def _numbers(table: pd.DataFrame, file: Path) -> pd.DataFrame:
     if "pid" not in table.columns:
-        raise ReidError(f'{file} has no column "pid": add it')
+        raise ReidError(
+            f'{file} has no column "pid" ({_header(file)}): add it, with a comma between columns'
+        )
     if table.empty or not isinstance(table.index, pd.RangeIndex):
         raise ReidError(f"{file} has no rows, or rows longer than its header")
     for column in (c for c in LABELS if c in table.columns):
         values = pd.to_numeric(table[column], errors="coerce")
-        for i in table.index[~(values % 1 == 0)][:1]:
-            raise ReidError(f"{file}, row {i + 1}: {column} is {table[column][i]}, no integer")
+        for i in table.index[~((values % 1 == 0) & (values.abs() < LARGEST))][:1]:
+            raise ReidError(
+                f"{file}, row {i + 1}: {column} is {table[column][i]}, no integer of up to "
+                "fifteen digits: write a number for each"
+            )
         table[column] = values.astype("int64")
     for i in table.index[table["pid"] < -1][:1]:
         raise ReidError(
@@ -237,7 +263,10 @@ def _arrays(path: Path) -> tuple[dict[str, Features], pd.DataFrame | None]:
         return _parquet(path)
     except ReidError:
         raise
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except (
+        *(ValueError, OSError, EOFError, KeyError, OverflowError),
+        *(MemoryError, zipfile.BadZipFile),  # a header may say anything
+    ) as error:
         what = " ".join(str(error).split())
         raise ReidError(
             f"{path} is no readable {path.suffix} of plain numbers ({what}): write it again; "
@@ -267,9 +296,12 @@ def _described(source: Any, name: str, array: Any) -> Features:
     else:
         shape, dtype = tuple(array.get_shape()), array.get_dtype()
     if len(shape) != 2 or not shape[1]:
-        raise ReidError(f"{name} has shape {tuple(shape)}: features are [number, values]")
+        raise ReidError(
+            f"{name} has shape {tuple(shape)}: features are [number, values], so save one row an "
+            "image"
+        )
     if dtype not in FLOATS:
-        raise ReidError(f"{name} holds {dtype}, not features in {', '.join(FLOATS)}")
+        raise ReidError(f"{name} holds {dtype}, no features: save it as float16, 32 or 64")
     if isinstance(source, Path):
         source = source.absolute()  # it may be read by another process, in another folder
     return Features(source, name, range(int(shape[0])), int(shape[1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ class Wrapped(ReIDModel):
         std: Sequence[float],
     ) -> None:
         super().__init__()
+        if min(size) < 1:
+            raise ReidError(f"size {tuple(size)}: height and width of the images, 1 or more")
         self.size = size
         self.normalise = normalisation(mean, std)
         self.inside = network if isinstance(network, nn.Module) and _has_modes(network) else None
@@ -35,7 +38,16 @@ class Wrapped(ReIDModel):
 
     def encode(self, images: Tensor) -> Encoding:
         network: Any = self.function if self.inside is None else self.inside
-        feature = network(self.normalise(images))
+        try:
+            feature = network(self.normalise(images))
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, AssertionError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1][:200]
+            raise ReidError(
+                f"the wrapped network does not take images {list(images.shape)} ({reason}): give the "
+                "size that it wants (--size H W), and export it so that the batch may vary"
+            ) from error
         if not isinstance(feature, Tensor) or feature.ndim != 2 or len(feature) != len(images):
             what = list(feature.shape) if isinstance(feature, Tensor) else type(feature).__name__
             raise ReidError(
@@ -89,11 +101,15 @@ def load_network(path: str | os.PathLike[str], *, trust: bool = False, **options
         )
     try:
         if path.suffix == ".pt2":
-            return wrap(torch.export.load(path).module(), **options)
-        return wrap(torch.jit.load(path, map_location="cpu"), **options)
+            network = torch.export.load(path).module()
+        else:
+            with warnings.catch_warnings():  # that new networks are better exported
+                warnings.simplefilter("ignore", FutureWarning)
+                network = torch.jit.load(path, map_location="cpu")
     except (RuntimeError, ValueError, OSError, KeyError) as error:
         raise ReidError(
             f"{path} is neither TorchScript nor an exported network (.pt2): save "
             "torch.jit.trace(network, images), or wrap the module in Python (reidlib.models.wrap); "
             "pickled modules are not read, as that would execute code"
         ) from error
+    return wrap(network, **options)

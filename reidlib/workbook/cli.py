@@ -28,6 +28,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        if os.environ.get("REIDLIB_DEBUG") == "1" or (error.name or "reidlib").startswith(
+            "reidlib"
+        ):
+            raise
+        print(
+            f'error: this needs the package {error.name}: pip install "reidlib[workbook]"',
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         print("stopped by hand", file=sys.stderr)
         return 130

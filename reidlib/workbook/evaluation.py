@@ -84,7 +84,7 @@ def of_features(
             metrics = score_features(found.query, found.gallery, **names, **options)
     sizes = f"{len(found.query):,} x {len(found.gallery):,} x {found.query.dim}"
     what = f"{path} ({sizes}, {distance}{', re-ranked' if rerank else ''}, protocol {protocol})"
-    return Evaluation(what, metrics, found.q_table["row"].to_numpy())
+    return _counting(Evaluation(what, metrics, found.q_table["row"].to_numpy()), protocol)
 
 
 @contextmanager
@@ -139,18 +139,29 @@ def of_model(
     from reidlib.models.wrap import load_network
     from reidlib.train import store
 
-    own = data.lower().endswith(".csv")
-    dataset = load("folder", root, csv=data) if own else load(data, root)
-    if Path(name).is_file():
+    if Path(name).is_file() or Path(name).suffix in (".pt", ".pt2", ".pth"):
         model: Any = load_network(name, **network)
     else:
         run = store.find(Path(name).name if Path(name).is_dir() else name)
         model = run.load_model()
+    own = data.lower().endswith(".csv")
+    dataset = load("folder", root, csv=data) if own else load(data, root)
     metrics = evaluate(model, dataset, protocol=protocol, rerank=rerank, flip=flip, device=device)
     what = f"{name} on {dataset.name} (protocol {protocol or dataset.protocol})"
     kept = np.flatnonzero(dataset.query["pid"] != -1)
     rows = kept if len(kept) == metrics.num_queries else np.arange(metrics.num_queries)
-    return Evaluation(what, metrics, rows)
+    return _counting(Evaluation(what, metrics, rows), protocol or dataset.protocol)
+
+
+def _counting(found: Evaluation, protocol: str) -> Evaluation:
+    """Raises ReidError if no query counts, of which nothing can be said."""
+    if not found.metrics.num_valid:
+        camera = "; if cameras do not matter, --protocol partial" if protocol != "partial" else ""
+        seen = " on an image of another camera" if camera else ""
+        raise ReidError(
+            f"no query of {found.what} has its pid in the gallery{seen}: correct the labels{camera}"
+        )
+    return found
 
 
 def summary(found: Evaluation) -> pd.DataFrame:
@@ -176,9 +187,8 @@ def text(found: Evaluation, others: Sequence[Evaluation] = ()) -> str:
         lines.append(f"{name:<7}{100 * value:>7.2f} %   95 % [{100 * low:.2f}, {100 * high:.2f}]")
     ranks = [k for k in (1, 2, 3, 5, 10, 20, 50) if k <= len(metrics.cmc)]
     lines.append("CMC    " + "  ".join(f"{k}: {100 * metrics.rank(k):.2f}" for k in ranks))
-    if metrics.num_valid:
-        table = hardest(found).to_string(index=False, float_format=lambda value: f"{value:.4g}")
-        lines += ["", "hardest queries (row: of the labels, from 0)", table]
+    table = hardest(found).to_string(index=False, float_format=lambda value: f"{value:.4g}")
+    lines += ["", "hardest queries (row: of the labels, from 0)", table]
     for other in others:
         lines += ["", f"compared with {other.what}: there -> here, 95 % interval"]
         lines += [repr(compare(other.metrics, metrics, name)) for name in ("mAP", "rank1")]
@@ -197,9 +207,8 @@ def save(folder: str, found: Evaluation, others: Sequence[Evaluation] = ()) -> N
         for name, low, high in zip(table["metric"], table["low"], table["high"], strict=True)
     }
     atomic_write(out / "metrics.json", json.dumps(means, indent=1) + "\n")
-    if found.metrics.num_valid:
-        every = hardest(found, found.metrics.num_queries)
-        atomic_write(out / "hardest.csv", every.to_csv(index=False))
+    every = hardest(found, found.metrics.num_queries)
+    atomic_write(out / "hardest.csv", every.to_csv(index=False))
     rows = [
         (other.what, one.metric, one.a, one.b, one.difference, one.low, one.high, one.num_queries)
         for other in others

@@ -25,6 +25,8 @@ def new(name: str, notebook: str | None = None) -> list[Path]:
         raise ReidError(f'"{name}" is no name for a paper: use small letters, digits and _')
     if name in MODELS or name in folders():
         raise ReidError(f'"{name}" is taken by a model or a paper: choose another name')
+    if notebook and not re.fullmatch(r"[0-9]{2}_[a-z0-9_]{1,40}", notebook):
+        raise ReidError(f'"{notebook}" is no name for a notebook: two digits and _, as 60_{name}')
     notebooks = root() / "notebooks"
     if not notebooks.is_dir():
         raise ReidError(f"there is no folder {notebooks}: run this from a checkout")
@@ -34,13 +36,14 @@ def new(name: str, notebook: str | None = None) -> list[Path]:
     for path in (file, folder):
         if path.exists():
             raise ReidError(f"{path} is there already: remove it, or choose another name")
+    cells = _notebook(name, notebook)  # before anything is written: it may lack a package
     with atomic_folder(folder) as part:
         for source in TEMPLATE.glob("*.py.txt"):
             text = source.read_text(encoding="utf-8").replace("NAME", name)
             (part / source.name.removesuffix(".txt")).write_text(text, encoding="utf-8")
         table = (TEMPLATE / "table1.csv.txt").read_text(encoding="utf-8")
         atomic_write(part / "published" / f"{name}_table1.csv", table)
-    atomic_write(file, _notebook(name, notebook))
+    atomic_write(file, cells)
     return [folder, file]
 
 

@@ -48,7 +48,7 @@ def test_tracklets_and_protocol(csv):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("pid,cam\n1,1\n", 'no column "path": add it'),
+        ("pid,cam\n1,1\n", 'no column "path" .its first line: pid,cam.: add it, with a comma'),
         ("path,pid,cam,spilt\na.jpg,1,1,train\n", 'unknown column "spilt", did you mean "split"'),
         ("path,pid,cam,split\na.jpg,1,1,test\n", 'row 1: unknown split "test"'),
         ("path,pid,cam\na.jpg,one,1\n", "row 1: pid is 'one', no integer"),

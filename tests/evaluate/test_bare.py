@@ -24,6 +24,7 @@ print(score(k_reciprocal(x[:6], x[6:]), pid[:6], pid[6:], cam[:6], cam[6:]).num_
 np.save("mine.npy", x)
 rows = [f"{p},{c},{'gallery' if c else 'query'}" for p, c in zip(pid, cam)]
 open("mine.csv", "w").write("\\n".join(["pid,cam,split", *rows]))
+assert cli.main(["data", "list"]) == 2
 sys.exit(cli.main(["evaluate", "mine.npy", "--rerank", "--out", "result"]))
 """
 DENIED = {
@@ -38,5 +39,7 @@ def test_torch_numpy_and_pandas_are_enough(tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+    said = 'error: this needs the package PIL: pip install "reidlib[workbook]"\n'
+    assert done.stderr == said  # of `data list`, which reads images
     assert done.stdout.splitlines()[0] == "6"
     assert (tmp_path / "result" / "metrics.json").is_file()

@@ -1,6 +1,7 @@
 """Features in files: every format says the same, and what does not fit is named."""
 
 import pickle
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -102,10 +103,20 @@ def test_what_does_not_fit_is_named(tmp_path, made, monkeypatch):
     with pytest.raises(ReidError, match=r"there is no a.csv for a.npy: write one with the columns"):
         read("a.npy")
     table.drop(columns="split").to_csv("a.csv", index=False)
-    with pytest.raises(ReidError, match=r'a.csv has no column "split": add one that says query'):
+    with pytest.raises(ReidError, match=r'no column "split" \(its first line: .*\): add one that'):
         read("a.npy")
-    table.assign(split="query").to_csv("a.csv", index=False)
-    with pytest.raises(ReidError, match=r"a.csv names no gallery"):
+    table.assign(split="Query").to_csv("a.csv", index=False)
+    with pytest.raises(
+        ReidError, match=r'no query: its splits are "Query", give some rows "query"'
+    ):
+        read("a.npy")
+    table.to_csv("a.csv", index=False, sep=";")
+    with pytest.raises(
+        ReidError, match=r'no column "pid" \(its first line: path;pid;cam;.*a comma betw'
+    ):
+        read("a.npy")
+    table.to_csv("a.csv", index=False, encoding="utf-16")
+    with pytest.raises(ReidError, match=r"a.csv is no readable CSV .*: save it as UTF-8"):
         read("a.npy")
     table.head(29).to_csv("a.csv", index=False)
     with pytest.raises(ReidError, match=r"a.npy has 30 features, a.csv 29 rows"):
@@ -115,6 +126,9 @@ def test_what_does_not_fit_is_named(tmp_path, made, monkeypatch):
         read("a.npy")
     table.assign(cam=[np.nan if i == 4 else i for i in range(30)]).to_csv("a.csv", index=False)
     with pytest.raises(ReidError, match=r"a.csv, row 5: cam is nan, no integer"):
+        read("a.npy")
+    table.assign(pid=[10**30 if i == 4 else i for i in range(30)]).to_csv("a.csv", index=False)
+    with pytest.raises(ReidError, match=r"a.csv, row 5: pid is 10+, no integer of up to fifteen"):
         read("a.npy")
     table.assign(pid=-2).to_csv("a.csv", index=False)
     with pytest.raises(ReidError, match=r"a.csv, row 1: pid is below -1"):
@@ -151,6 +165,30 @@ def test_nothing_is_executed(tmp_path, made, monkeypatch):
         with pytest.raises(ReidError, match=f"{name} is no readable .* objects are not read"):
             read(name, "a.csv")
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("shape", [(10**13, 512), (-3, 512), (10**30, 512)])
+def test_a_header_that_lies_is_refused(tmp_path, made, monkeypatch, shape):
+    monkeypatch.chdir(tmp_path)
+    made[1].to_csv("a.csv", index=False)
+    with open("a.npy", "wb") as file:
+        entries = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, entries)
+        file.write(b"0" * 4096)
+    with zipfile.ZipFile("a.npz", "w") as file:
+        file.write("a.npy")
+    for name in ("a.npy", "a.npz"):
+        with pytest.raises(ReidError, match=rf"{name} is no readable \{name[1:]} of plain numbers"):
+            read(name)
+
+
+def test_spaces_after_commas_are_no_part_of_a_name(tmp_path, made):
+    features, table = made
+    np.save(tmp_path / "a.npy", features)
+    (tmp_path / "a.csv").write_text(table.to_csv(index=False).replace(",", ", "))
+    spaced = read(tmp_path / "a.npy")
+    table.to_csv(tmp_path / "a.csv", index=False)
+    pd.testing.assert_frame_equal(spaced.g_table, read(tmp_path / "a.npy").g_table)
 
 
 def test_an_archive_beyond_memory_is_not_unpacked(tmp_path, made, monkeypatch):

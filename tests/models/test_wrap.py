@@ -82,6 +82,21 @@ def test_what_is_no_feature_is_named(broken, said):
         wrap(broken).encode(torch.zeros(2, 3, 4, 4))
 
 
+def test_images_that_a_network_refuses_are_named(tmp_path):
+    fixed = nn.Sequential(nn.Flatten(), nn.Linear(6 * 4 * 3, 5)).eval()
+    torch.jit.trace(fixed, torch.zeros(2, 3, 6, 4)).save(tmp_path / "net.pt")
+    model = load_network(tmp_path / "net.pt", size=(8, 4))
+    with pytest.raises(ReidError, match=r"images \[2, 3, 8, 4\] \(.*cannot be mul.*\): give the s"):
+        model.encode(torch.zeros(2, 3, 8, 4))
+    torch.export.save(torch.export.export(fixed, (torch.zeros(2, 3, 6, 4),)), tmp_path / "net.pt2")
+    model = load_network(tmp_path / "net.pt2", trust=True, size=(6, 4))
+    with pytest.raises(ReidError, match=r"images \[3, 3, 6, 4\] .* so that the batch may vary"):
+        model.encode(torch.zeros(3, 3, 6, 4))
+    for wrong in ({"std": (0.1, 0.0, 0.1)}, {"size": (0, 4)}):
+        with pytest.raises(ReidError, match=r"std above 0|1 or more"):
+            load_network(tmp_path / "net.pt", **wrong)
+
+
 def test_torchscript_and_exported_networks(tmp_path, people):
     net = network().eval()
     expected = evaluate(wrap(net, size=(16, 8)), people).as_dict()

@@ -131,17 +131,25 @@ def test_a_network_on_own_images(tmp_path, monkeypatch, capsys):
     [
         ([], "name a file or folder of features, or --model and --data"),
         (["mine.npy", "--model", "x"], "name a file or folder of features, or --model"),
+        (
+            ["mine.npy", "--labels", "onecam.csv"],
+            "on an image of another camera: correct the label",
+        ),
         (["none.npy"], "there is no file none.npy"),
         (["other.npy"], "there is no other.csv for other.npy"),
         (["mine.npy", "--labels", "nocam.csv"], 'have no column "cam", which protocol market1501'),
         (["mine.npy", "--protocol", "markt1501"], 'unknown protocol "markt1501", did you mean'),
-        (["--model", "none.pt", "--data", "market1501", "--root", "none"], "root is none"),
-        (["--model", "beef", "--data", "people.csv"], "there is no file people.csv"),
+        (["--model", "net.pt", "--data", "market1501", "--root", "none"], "root is none"),
+        (["--model", "none.pt", "--data", "people.csv"], "there is no file none.pt"),
+        (["--model", "beef", "--data", "people.csv"], 'no run matches "beef"'),
+        (["--model", "net.pt", "--data", "people.csv"], "there is no file people.csv"),
         (["mine.npy", "--device", "cuda:99"], 'device "cuda:99" is asked for'),
     ],
 )
 def test_errors_are_one_sentence(mine, capsys, typed, said):
     mine[1].drop(columns="cam").to_csv("nocam.csv", index=False)
+    mine[1].assign(cam=0).to_csv("onecam.csv", index=False)
+    torch.jit.script(torch.nn.Flatten()).save("net.pt")
     assert cli.main(["evaluate", *typed]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")

@@ -76,6 +76,11 @@ def test_what_is_no_name_is_refused(name):
         new(name)
 
 
+def test_a_notebook_stays_among_the_notebooks():
+    with pytest.raises(ReidError, match="is no name for a notebook: two digits and _, as 60_mine"):
+        new("mine", "../../60_mine")
+
+
 @pytest.mark.parametrize("name", ["rmgl", "baseline", "comparators"])
 def test_what_is_taken_is_refused(name):
     with pytest.raises(ReidError, match="is taken by a model or a paper"):

@@ -30,13 +30,21 @@ NUMBER = re.compile(r"-?[0-9]{1,9}")
 def read_csv(file: Path) -> pd.DataFrame:
     """The CSV as text, with its columns checked."""
     try:
-        table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8")
+        table = pd.read_csv(
+            file, dtype=str, keep_default_na=False, encoding="utf-8", skipinitialspace=True
+        )
     except (ValueError, OSError) as error:
         what = " ".join(str(error).split())
-        raise ReidError(f"{layout.shown(file)} is no readable CSV ({what})") from error
+        raise ReidError(
+            f"{layout.shown(file)} is no readable CSV ({what}): save it as UTF-8, with commas"
+        ) from error
     for column in COLUMNS:
         if column not in table.columns:
-            raise ReidError(f'{layout.shown(file)} has no column "{column}": add it')
+            there = ",".join(table.columns)[:100]
+            raise ReidError(
+                f'{layout.shown(file)} has no column "{column}" (its first line: {there}): add it, '
+                "with a comma between columns"
+            )
     for column in table.columns:
         if column not in KNOWN:
             raise ReidError(
@@ -52,7 +60,10 @@ def numbers(table: pd.DataFrame, column: str, file: Path) -> pd.Series:
     wrong = ~table[column].str.fullmatch(NUMBER)
     for index in table.index[wrong][:1]:
         value = table[column][index]
-        raise ReidError(f"{layout.shown(file)}, row {index + 1}: {column} is {value!r}, no integer")
+        raise ReidError(
+            f"{layout.shown(file)}, row {index + 1}: {column} is {value!r}, no integer of up to "
+            "nine digits: write a number for each"
+        )
     return table[column].astype("int64")
 
 

@@ -45,8 +45,8 @@ class Wrapped(ReIDModel):
         except (RuntimeError, AssertionError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[-1][:200]
             raise ReidError(
-                f"the wrapped network does not take images {list(images.shape)} ({reason}): give the "
-                "size that it wants (--size H W), and export it so that the batch may vary"
+                f"the wrapped network does not take images {list(images.shape)} ({reason}): give "
+                "the size that it wants (--size H W), and export it so that the batch may vary"
             ) from error
         if not isinstance(feature, Tensor) or feature.ndim != 2 or len(feature) != len(images):
             what = list(feature.shape) if isinstance(feature, Tensor) else type(feature).__name__

@@ -154,8 +154,13 @@ def vertical(model: VCN) -> Tensor:
     return kernels
 
 
-def readings(model: VCN, channel: int = 0, kernel: int = 0, stripes: int = 3) -> list[Reading]:
+def readings(
+    model: VCN, channel: int = 0, kernel: int = 0, stripes: int = 3, began: Tensor | None = None
+) -> list[Reading]:
     """The four panels of Fig. 4 with the weights of this model.
+
+    began: the kernels [C, K, H] that it began with, which are then taken off: what is left was
+    learned.
 
     A regular convolution: the last 3x3 one of its backbone. The depthwise one is the same, with
     the output channel's own input alone. A stripe is a mean over its rows. Values are those of one
@@ -174,7 +179,7 @@ def readings(model: VCN, channel: int = 0, kernel: int = 0, stripes: int = 3) ->
     stripe, alone = torch.zeros(2, kernels.shape[0], height)
     first, end = stripes // 2 * height // stripes, (stripes // 2 + 1) * height // stripes
     stripe[channel, first:end] = 1 / (end - first)
-    alone[channel] = kernels[channel, kernel]
+    alone[channel] = kernels[channel, kernel] - (0 if began is None else began[channel, kernel])
     here, own_rows = f"3 rows of {height}", f"{end - first} rows of {height}"
     number = f"{kernels[0].numel()} weights a channel (K = {kernels.shape[1]})"
     return [
@@ -183,13 +188,18 @@ def readings(model: VCN, channel: int = 0, kernel: int = 0, stripes: int = 3) ->
         Reading("(b) depthwise convolution", depthwise, f"{here}, own channel",
                 "9 weights a channel"),
         Reading("(c) stripe", stripe, f"{own_rows}, own channel", "nothing is learned"),
-        Reading("(d) vertical convolution", alone, f"all {height} rows, own channel", number),
+        Reading("(d) vertical convolution" + ("" if began is None else ", minus its start"),
+                alone, f"all {height} rows, own channel", number),
     ]  # fmt: skip
 
 
-def convolutions(model: VCN, shown: int = 12, channel: int = 4) -> Figure:
-    """For each kind the weights that make one value: rows of the map against ``shown`` channels."""
-    found = readings(model, channel)
+def convolutions(
+    model: VCN, shown: int = 12, channel: int = 4, began: Tensor | None = None
+) -> Figure:
+    """For each kind the weights that make one value: rows of the map against ``shown`` channels.
+
+    began: as in ``readings``."""
+    found = readings(model, channel, began=began)
     figure, axes = plt.subplots(1, len(found), figsize=(13, 3.9), layout="constrained", sharey=True)
     for axis, reading in zip(axes, found, strict=True):
         weights = reading.weights[:shown].T.numpy()
@@ -198,7 +208,7 @@ def convolutions(model: VCN, shown: int = 12, channel: int = 4) -> Figure:
         axis.set_facecolor("#f4f4f4")
         drawn = axis.imshow(seen, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto")
         figure.colorbar(drawn, ax=axis, shrink=0.7).ax.tick_params(labelsize="x-small")
-        axis.set_title(reading.name, loc="center")
+        axis.set_title(reading.name.replace(", ", ",\n"), loc="center")
         axis.set_xlabel(f"channel\n{reading.sees}\n{reading.number}")
         axis.set(xticks=range(0, weights.shape[1], 4), yticks=range(weights.shape[0]))
         axis.grid(visible=False)
@@ -249,7 +259,7 @@ def aligned(images: Tensor, thetas: Mapping[str, Tensor], body: Tensor | None = 
                                pad=2)  # fmt: skip
     dashed = Line2D([], [], color=TARGET, lw=2, ls="--")
     lines = {"the body's true box": BODY, "where a perfect detector puts it": dashed}
-    legend(figure, lines, ncols=1)
+    legend(figure, lines, "upper", ncols=1)
     return figure
 
 

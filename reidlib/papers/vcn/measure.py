@@ -117,15 +117,22 @@ def sampling_gmacs(model: Any) -> float:
     return float(4 * model.backbone.out_channels * cells / 1e9)
 
 
+def first_kernels(run: Run) -> Tensor:
+    """The vertical kernels [C, K, H] that a run began with."""
+    from reidlib.train.build import started_model
+
+    model: Any = started_model(run)
+    kernels: Tensor = model.spatial_head.kernels.detach()
+    return kernels
+
+
 def kernel_change(runs: Sequence[Run]) -> np.ndarray:
     """How far training moved the vertical kernels, a value a seed: the mean absolute difference of
     their values to those they began with, over the mean size of these."""
-    from reidlib.train.build import started_model
-
     found = []
     for run in runs:
-        models: Any = started_model(run), run.load_model()
-        first, last = (model.spatial_head.kernels.detach().float().cpu() for model in models)
+        model: Any = run.load_model()
+        first, last = first_kernels(run), model.spatial_head.kernels.detach().float().cpu()
         found.append(float((last - first).abs().mean() / first.abs().mean()))
     return np.array(found)
 

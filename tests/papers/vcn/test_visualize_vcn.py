@@ -102,6 +102,9 @@ def test_four_ways_to_read_a_map_have_the_models_weights():
     assert regular.number == f"{256 * 9:,} weights a channel"
     figure = figures.convolutions(model, shown=8, channel=2)
     assert figure.axes[3].images[0].get_array().shape == (6, 8)
+    first = torch.rand_like(model.spatial_head.kernels)
+    learned = readings(model, channel=2, kernel=1, began=first)[3]
+    torch.testing.assert_close(learned.weights[2] + first[2, 1], vertical.weights[2])
     with pytest.raises(ReidError, match="no vertical convolution"):
         readings(vcn(spatial="shared"))
 

@@ -51,7 +51,8 @@ GREY, YELLOW, RED = "#555555", "#ffd166", "#d1352b"
 
 
 def architecture(model: RMGL, image_size: tuple[int, int] | None = None) -> Figure:
-    """Figs. 1 to 3: a lane for each branch and path, with the map in pieces from its cut on.
+    """Figs. 1 to 3: a lane for each branch and path, with the map in pieces from its cut on; below
+    the heads the losses that they end in (Eq. 4).
 
     image_size: (H, W), default the model's.
     """
@@ -106,7 +107,9 @@ def _boxes(model: RMGL, table: pd.DataFrame, size: tuple[int, int]) -> list[Box]
         lane, column = _lane(model, branch, path), 1 + STAGES.index(stage)
         if not row["stage"].endswith(stage):
             raise AssertionError(f"{row['stage']} is called where {stage} was expected")
-        boxes.append(Box(column, lane, stage, lines_of(row), rows_of(row["output"]), n, colour))
+        first = path == "receptive" and SPLITS.index(stage) == SPLITS.index(model.split) + 1
+        lines = (f"cut into {n}", *lines_of(row)) if first else lines_of(row)
+        boxes.append(Box(column, lane, stage, lines, rows_of(row["output"]), n, colour))
     for branch, (n, head) in enumerate(zip(model.stripes, heads, strict=True)):
         reduction: Tensor = model.heads[branch].reduction  # type: ignore[assignment]
         parts, channels = reduction.shape[:2]
@@ -117,7 +120,8 @@ def _boxes(model: RMGL, table: pd.DataFrame, size: tuple[int, int]) -> list[Box]
             lines = (f"1 global + {n} × {channels}",)
             boxes.append(Box(6, lane, name, lines, high, n, colour))
         middle = sum(_lane(model, branch, path) for path in model.paths) / len(model.paths)
-        boxes.append(Box(7, middle, "heads", lines_of(head), 1, parts, palette[branch % 10]))
+        lines = (*lines_of(head), f"{parts} × $L_{{cls}}$ (Eq. 2)", "1 × $L_{dis}$ (Eq. 3)")
+        boxes.append(Box(7, middle, "heads", lines, 1, parts, palette[branch % 10]))
     return boxes
 
 

@@ -212,6 +212,14 @@ def test_architecture_of_every_rmgl(options):
     assert not any(a.overlaps(b) for a, b in combinations(drawn, 2))
 
 
+def test_architecture_names_the_cut_and_the_losses():
+    words = " ".join(texts(figures.architecture(rmgl(stripes=(2, 3)))))
+    assert words.count("cut into 2") == words.count("cut into 3") == 1  # each receptive path
+    for heads in (6, 8):  # two paths of 1 + n
+        assert f"{heads} × $L_{{cls}}$" in words
+    assert words.count("1 × $L_{dis}$") == 2  # a triplet loss for each branch
+
+
 def test_arrows_lead_from_what_is_read():
     for split, expected in (("conv2", 2 + 4 * 4 + 4), ("conv5", 2 + 2 * 3 + 4 + 4)):
         patches = figures.architecture(rmgl(split=split)).axes[0].patches

@@ -20,7 +20,7 @@ On the same people, with the chosen schedule, the full model of which the kernel
 
 from reidlib.train.recipe import Recipe
 
-EQUAL = " (gamma = 0.5)"  # both branches have the losses of a branch alone
+EQUAL = " (gamma = 0.5)"  # both branches have both losses; beta halves f_g's cross entropy
 ALIKE = " (gamma = 0.5, begins as the baseline)"
 DRAWN = " (gamma = 0.5, kernels begin as means)"  # the transformer at random
 NO_LIST = "Baseline w/o L_r"

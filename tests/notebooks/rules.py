@@ -76,6 +76,8 @@ def _outputs(cell: NotebookNode) -> Iterator[str]:
         yield f"the tags {KEPT} and {KEEP} go together"
     if KEPT in tags(cell) and not cell.outputs:
         yield "tagged to be compared, but no output is stored: nbval would check nothing"
+    if KEPT in tags(cell) and _shows(cell) and all(o.output_type == "stream" for o in cell.outputs):
+        yield "tagged to be compared, but what its last line shows is not stored"
     if cell.execution_count is not None or (cell.outputs and KEPT not in tags(cell)):
         yield "an output or execution count is stored: run nbstripout"
     for output in cell.outputs:
@@ -88,6 +90,12 @@ def _outputs(cell: NotebookNode) -> Iterator[str]:
             r"<img|<svg|data:image", str(data)
         ):
             yield "an image is stored"
+
+
+def _shows(cell: NotebookNode) -> bool:
+    """Whether the last statement is an expression, whose value is shown, and no ``print``."""
+    last = _tree(cell).body[-1:]
+    return any(isinstance(s, ast.Expr) and "print(" not in ast.unparse(s) for s in last)
 
 
 def _code(cell: NotebookNode) -> Iterator[str]:

@@ -126,6 +126,7 @@ SEVEN = "import reidlib.g\nfrom reidlib import a, b, c\nfrom reidlib.papers impo
         (progress, "cell 4: stderr is stored"),
         (output, "cell 3: an output or execution count is stored: run nbstripout"),
         (lambda n: n.cells[4].update(outputs=[]), "nbval would check nothing"),
+        (lambda n: source(4, "print(750)\nx", n), "what its last line shows is not stored"),
         (lambda n: n.cells[3].update(execution_count=2), "cell 3: an output or execution count"),
         (lambda n: n.cells[4].metadata.update(tags=[KEPT]), "go together"),
         (lambda n: n.cells[1].metadata.clear(), "tagged parameters"),

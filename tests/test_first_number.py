@@ -51,6 +51,7 @@ def seconds(commands: str, folder: Path) -> tuple[float, str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("REIDLIB")}
     packages = next(path for path in sys.path if path.endswith("site-packages"))
     environment |= {"PYTHONPATH": packages, "PATH": f"{Path(sys.executable).parent}:{os.defpath}"}
+    environment["JUPYTER_PATH"] = f"{sys.prefix}/share/jupyter"  # pip puts it beside the packages
     # what is here already is not downloaded, nor what builds the package
     environment |= {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}
     began = time.monotonic()

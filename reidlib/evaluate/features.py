@@ -23,6 +23,7 @@ from reidlib.errors import ReidError, nearest
 
 SUFFIXES = (".npy", ".npz", ".safetensors", ".parquet")
 LABELS = ("pid", "cam", "tracklet")  # whole numbers
+SCATTERED = 256  # rows of a file that are mapped at once, if they are not adjacent
 LARGEST = 10**15  # exact as a double
 SIDES = ("query", "gallery")
 FLOATS = ("float16", "float32", "float64", "F16", "BF16", "F32", "F64")  # NumPy's, safetensors'
@@ -62,18 +63,20 @@ class Features:
 
         Raises ReidError for a value that is not finite, naming file and row.
         """
-        rows: Any = self.rows
+        rows = self.rows
         if isinstance(rows, range):
-            rows = slice(rows.start, rows.stop)
-        array = self.source
-        if isinstance(array, Path):
-            array = _mapped(array, self.name)
-        found = np.array(array[rows])
+            found = np.array(self._array()[rows.start : rows.stop])
+        else:  # a scattered row maps what lies around it, for as long as the mapping lasts
+            parts = np.array_split(rows, -(-len(rows) // SCATTERED) or 1)
+            found = np.concatenate([self._array()[some] for some in parts])
         if found.dtype == np.uint16:  # NumPy has no bfloat16
             return self._finite(torch.from_numpy(found).view(torch.bfloat16))
         return self._finite(
             torch.from_numpy(found.astype(found.dtype.newbyteorder("="), copy=False))
         )
+
+    def _array(self) -> np.ndarray:
+        return _mapped(self.source, self.name) if isinstance(self.source, Path) else self.source
 
     def _finite(self, part: Tensor) -> Tensor:
         part = part.float()

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from reidlib.errors import ReidError
+from reidlib.evaluate import features as module
 from reidlib.evaluate.features import read
 
 
@@ -75,6 +76,21 @@ def test_a_folder(tmp_path, made):
     (tmp_path / "gallery.npy").unlink()
     with pytest.raises(ReidError, match=r"holds no features of the gallery: expected one of gal"):
         read(tmp_path)
+
+
+def test_scattered_rows_are_mapped_a_few_at_a_time(tmp_path, made, monkeypatch):
+    """A mapping keeps what lies around each row that was read from it: megabytes."""
+    features, table = made
+    np.save(tmp_path / "a.npy", features)
+    table.to_csv(tmp_path / "a.csv", index=False)
+    query = read(tmp_path / "a.npy").query
+    mapped, seen = module._mapped, []
+    monkeypatch.setattr(module, "_mapped", lambda *file: seen.append(file) or mapped(*file))
+    monkeypatch.setattr(module, "SCATTERED", 4)
+    expected = torch.from_numpy(features[(table.split == "query").to_numpy()])
+    torch.testing.assert_close(query.tensor(), expected, rtol=0, atol=0)
+    assert len(seen) == 3  # ten rows
+    assert query.take(np.arange(0)).tensor().shape == (0, 4)
 
 
 def test_parquet(tmp_path, made):

@@ -24,21 +24,26 @@ from reidlib.geometry import placement, sample
 Tier = Literal["device", "pinned", "mmap"]
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in [0, 1]
 STD = (0.229, 0.224, 0.225)
+SHARED_BY = "REIDLIB_GPU_SHARED_BY"  # how many processes use this one's GPU (``train.processes``)
 
 
 def choose_tier(num_bytes: int, device: torch.device) -> Tier:
     """The fastest tier that ``num_bytes`` fit into, by half of what there is of any memory.
 
-    On an accelerator that is what is free or in torch's own cache. The machine's memory holds the
-    images while they are decoded, and page-locked ones a second time, as they are copied there.
+    On an accelerator that is what is free or in torch's own cache, and no more than is left of this
+    process's share, if several use it: each would see the same memory free at the same time. The
+    machine's memory holds the images while they are decoded, and page-locked ones a second time, as
+    they are copied there.
     """
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if num_bytes >= memory / 2:
         return "mmap"
     if device.type != "cuda":
         return "device"
-    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    if num_bytes < (torch.cuda.mem_get_info(device)[0] + cached) / 2:
+    free, total = torch.cuda.mem_get_info(device)
+    used = torch.cuda.memory_allocated(device)
+    share = total / int(os.environ.get(SHARED_BY, 1))
+    if num_bytes < min(free + torch.cuda.memory_reserved(device) - used, share - used) / 2:
         return "device"
     return "pinned" if 2 * num_bytes < memory / 2 else "mmap"
 

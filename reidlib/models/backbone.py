@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -202,6 +203,15 @@ def fetch_imagenet(name: str) -> None:
     check_backbone(name)
     if name in BACKBONES:  # timm has a cache of its own
         imagenet_state(name, BACKBONES[name][2])
+
+
+def imagenet_file(name: str) -> Path | None:
+    """Where torchvision keeps the ImageNet weights of a backbone, once they are downloaded; None if
+    it has none, and for timm's."""
+    enum = BACKBONES[name][2] if name in BACKBONES else None
+    if enum is None:
+        return None
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(tv.get_weight(enum).url).name
 
 
 def build_backbone(name: str, weights: str | None = None, *, last_stride: int = 1) -> Backbone:

@@ -20,12 +20,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from reidlib.data.batches import Batch
-from reidlib.evaluate.retrieval import compared
+from reidlib.evaluate.encode import BLOCK
+from reidlib.evaluate.retrieval import GALLERY, compared, own_distance
 from reidlib.models.base import take
 from reidlib.train.recipe import Recipe, outline
 
 STATES = {"adam": 2, "amsgrad": 3, "sgd": 1}  # of an optimiser, float32, for each parameter
 IDS = 751  # of Market-1501, where the number does not matter
+BATCH = 128  # images that are encoded at once (``evaluate.retrieval.evaluate``)
+MATCHING = 3 * 2**30  # bytes that a model's own distance works with, at most; a test counts them
 
 
 class Footprint(NamedTuple):
@@ -122,10 +125,15 @@ def _batch(recipe: Recipe, device: str) -> Batch:
 
 
 class Encoded(NamedTuple):
-    """Of one image: flops, and bytes of its encoding as far as it is compared."""
+    """Of one image: flops, bytes of its encoding as far as it is compared, and the most that is
+    held while it is encoded; bytes of the weights. own: whether the model has a distance of its
+    own."""
 
     flops: float
     bytes: int
+    working: int
+    weights: int
+    own: bool
 
 
 def encoding(recipe: Recipe, images: int = 8) -> Encoded:
@@ -136,7 +144,28 @@ def encoding(recipe: Recipe, images: int = 8) -> Encoded:
         made = model.encode(torch.empty(images, 3, *recipe.size))
     only = compared(model) or made
     kept = sum(v.numel() * v.element_size() for k, v in made.items() if k in only)
-    return Encoded(found[0].flops / images, kept // images)
+    weights = sum(v.numel() * v.element_size() for v in model.state_dict().values())
+    working = found[0].bytes - weights
+    return Encoded(
+        found[0].flops / images, kept // images, working // images, weights, own_distance(model)
+    )
+
+
+def held_in_test(one: Encoded, queries: int, gallery: int) -> int:
+    """The most bytes that a test of so many images holds at once, without the images themselves:
+    encodings, and, one after the other, what encoding a batch and what comparing works with.
+
+    Where a model has a distance of its own the gallery is encoded in blocks, of which the last one
+    is still there when the next is made, and all distances are put together in the end.
+    """
+    if one.own:
+        encodings = (queries + 2 * min(gallery, GALLERY)) * one.bytes
+        return (
+            one.weights + encodings + max(BATCH * one.working, MATCHING) + 2 * 4 * queries * gallery
+        )
+    encodings = (queries + gallery) * one.bytes
+    comparing = encodings + 2 * 4 * BLOCK  # features are normalised, blocks follow each other
+    return one.weights + encodings + max(BATCH * one.working, comparing)
 
 
 def matching(recipe: Recipe, queries: int = 2, gallery: int = 16) -> float:

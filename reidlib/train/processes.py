@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import queue
@@ -15,6 +16,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
+from reidlib.data.bank import SHARED_BY
 from reidlib.errors import ReidError
 from reidlib.system.devices import cores, gpus
 
@@ -130,8 +132,10 @@ def environments(n: int | None = None, threads: int | None = None) -> list[dict[
     # threads that spin while they wait take the cores of the others
     common = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
     common |= dict.fromkeys(_THREADS, str(threads))
-    own = [{"CUDA_VISIBLE_DEVICES": there[i % len(there)]} if there else {} for i in range(n)]
-    return [common | gpu for gpu in own]
+    if not there:
+        return [dict(common) for _ in range(n)]
+    common[SHARED_BY] = str(math.ceil(n / len(there)))
+    return [common | {"CUDA_VISIBLE_DEVICES": there[i % len(there)]} for i in range(n)]
 
 
 def processes(n: int | None = None, threads: int | None = None) -> Processes:

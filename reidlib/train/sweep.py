@@ -25,7 +25,7 @@ from reidlib.errors import ReidError
 from reidlib.system.devices import cores, gpus
 from reidlib.system.files import runs_dir
 from reidlib.system.lock import claimed
-from reidlib.train.footprint import step
+from reidlib.train.footprint import encoding, held_in_test, step
 from reidlib.train.loop import fit
 from reidlib.train.processes import processes
 from reidlib.train.recipe import Recipe
@@ -236,7 +236,9 @@ def executor_for(
     number = workers or cores()
     if todo > 1 and not workers and gpus():
         free, _ = torch.cuda.mem_get_info()
-        number = len(gpus()) * together(recipes, free, cores() // len(gpus()))
+        sets = [e.dataset or recipes[0].load_dataset() for e in evaluations]
+        tests = [(len(some.query), len(some.gallery)) for some in sets]
+        number = len(gpus()) * together(recipes, free, cores() // len(gpus()), tests)
     n = min(todo, number)
     if n <= 1:
         return nullcontext(None)
@@ -247,13 +249,20 @@ TOGETHER = 4  # runs on one GPU: more gain little, since by then it is never idl
 RESERVED = 2**30  # bytes of each process: CUDA, and what its memory is scattered over
 
 
-def together(recipes: Sequence[Recipe], memory: float, cores: int) -> int:
+def together(
+    recipes: Sequence[Recipe], memory: float, cores: int, tests: Sequence[tuple[int, int]] = ()
+) -> int:
     """How many of the runs train on one GPU at once: batches of 32 images keep it waiting for the
     host, so several share it, as far as its ``memory`` (bytes) and a core for each suffice.
 
-    Counted is the recipe with the largest batch of the largest network, without the images, of
-    which every process holds its own copy where they fit.
+    Counted is the recipe with the largest batch of the largest network, in training and in
+    ``tests`` (queries, gallery images). Half of the memory is for the images, of which every
+    process holds its own copy where they fit (``data.bank.choose_tier``).
     """
     shapes = {(r.model, r.backbone, r.size, r.ids_per_batch): r for r in recipes if r.steps != 0}
     needed = max((step(r, gradients=True).bytes for r in shapes.values()), default=0)
+    if tests:
+        encoded = map(encoding, shapes.values())
+        held = (held_in_test(one, q, g) for one in encoded for q, g in set(tests))
+        needed = max(needed, *held)
     return max(1, int(min(TOGETHER, cores, memory / 2 / (needed + RESERVED))))

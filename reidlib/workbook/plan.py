@@ -8,6 +8,7 @@ where a profile is for a GPU and there is none. So hours are right within a fact
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -21,7 +22,8 @@ from tqdm import tqdm
 from reidlib.data.sampler import IdentitySampler
 from reidlib.data.sets.check import missing
 from reidlib.errors import ReidError
-from reidlib.evaluate.retrieval import GALLERY, own_distance
+from reidlib.models.backbone import imagenet_file
+from reidlib.models.weights import start_file
 from reidlib.papers.comparators import baseline
 from reidlib.system.compute import full_precision
 from reidlib.system.devices import auto_precision, cores
@@ -33,8 +35,7 @@ from reidlib.workbook import profile as profiles
 from reidlib.workbook.noted import NotingReport, Test, blank, note
 
 GIB = 2**30
-ENCODING = 4 * GIB  # for 128 images in float32: the largest maps, the weights, workspaces
-CONTEXT = 0.7 * GIB  # what CUDA and its libraries take of a GPU's memory
+CONTEXT = 0.7 * GIB  # what CUDA and its libraries take of a GPU's memory, for each process
 
 
 class Machine(NamedTuple):
@@ -56,7 +57,8 @@ CARD = Machine("a GPU of 24 GB and 8 cores, its speed assumed", 20e12, 10e12, 12
 
 class Needs(NamedTuple):
     """Of one notebook: all its trainings, those that this machine has the data for, and those of
-    them that are stored; hours for all and for what is left; GPU memory and disk in GiB."""
+    them that are stored; hours for all and for what is left; memory (of runs that train at once
+    together; on a GPU its own) and disk in GiB."""
 
     trainings: int
     here: int
@@ -120,16 +122,25 @@ def steps(recipe: Recipe) -> int:
     return max(1, round(recipe.epochs * sampler.steps_per_epoch))
 
 
-def needs(path: Path, profile: str, overrides: Mapping[str, Any], machine: Machine) -> Needs:
-    """What the notebook at ``path`` needs at a profile."""
+def asked(
+    path: Path, profile: str, overrides: Mapping[str, Any]
+) -> tuple[NotingReport, NotingReport]:
+    """What the notebook at ``path`` asks for at a profile: everything, and what of it this machine
+    has the data for."""
     every = note(path, profile, overrides)
+    domains = every.profile.domains.values()
+    if not any(missing(domain["dataset"]) for domain in domains):
+        return every, every
+    return every, note(path, profile, overrides, everything=False)
+
+
+def needs(every: NotingReport, there: NotingReport, machine: Machine) -> Needs:
+    """What a notebook needs that asks for ``every`` training, and can have those ``there``."""
     if not every.recipes:
         return Needs(0, 0, 0, 0.0, 0.0, 0.0, 0.0)
-    there = note(path, profile, overrides, everything=False)
     here = {key: r for key, r in there.recipes.items() if not any(map(missing, _datasets(r)))}
     stored = {key for key, recipe in here.items() if Run.of(recipe).complete}
-    at_once = together([_shape(r) for r in every.recipes.values()], machine.memory, machine.cores)
-    at_once = every.profile.workers or at_once
+    at_once = every.profile.workers or _at_once(every, machine)
     seconds = {key: _trained(r, machine, at_once) for key, r in every.recipes.items()}
     tested = {key: _tested(test, machine) for key, test in every.tests.items()}
     left = sum(seconds[key] for key in here if key not in stored)
@@ -141,9 +152,19 @@ def needs(path: Path, profile: str, overrides: Mapping[str, Any], machine: Machi
         len(stored),
         (sum(seconds.values()) + sum(tested.values())) / 3600,
         left / 3600,
-        max(_memory(every, machine)) / GIB,
+        memory(every, machine, at_once) / GIB,
         4 * sum(weights) / GIB,
     )
+
+
+def _weights(backbone: str, source: str) -> str:
+    """Whether the weights that a backbone begins at are there."""
+    if source == "imagenet":
+        file = imagenet_file(backbone)
+        state = "there" if file and file.is_file() else "downloaded when a run begins"
+        return f"ImageNet weights of {backbone}: {state}"
+    file = start_file(backbone) if source == "start" else Path(source)
+    return f"weights {file.name}: {'there' if file.is_file() else f'no file {file}'}"
 
 
 def _datasets(recipe: Recipe) -> set[str]:
@@ -174,7 +195,6 @@ _work = cache(footprint.work)
 _step = cache(footprint.step)
 _encoding = cache(footprint.encoding)
 _matching = cache(footprint.matching)
-_own = cache(lambda shape: own_distance(outline(shape)))
 _parameters = cache(lambda shape: sum(p.numel() for p in outline(shape).parameters()))
 
 
@@ -193,7 +213,7 @@ def _tested(test: Test, machine: Machine) -> float:
     distance of its own, all pairs."""
     shape, (q, g) = _shape(test.recipe), _sizes(test)
     flops = _encoding(shape).flops * (q + g) * (2 if test.options.get("flip") else 1)
-    if _own(shape):
+    if _encoding(shape).own:
         flops += _matching(shape) * q * g
     return flops / machine.exact
 
@@ -205,20 +225,34 @@ def _sizes(test: Test) -> tuple[int, int]:
     return q, g
 
 
-def _memory(report: NotingReport, machine: Machine) -> list[float]:
-    """Bytes at once of the heaviest training and of every evaluation."""
+def _at_once(report: NotingReport, machine: Machine) -> int:
+    """How many runs train at once: on the CPU one for each core, as ``executor_for`` has it."""
+    if math.isinf(machine.memory):
+        return machine.cores
+    shapes = [_shape(recipe) for recipe in report.recipes.values() if steps(recipe)]
+    tests = [_sizes(test) for test in report.tests.values()]
+    return together(shapes, machine.memory, machine.cores, tests)
+
+
+def memory(report: NotingReport, machine: Machine, at_once: int = 1) -> float:
+    """The most bytes that ``at_once`` runs of a notebook hold: the heaviest training or test, the
+    images, which lie on the device as far as ``choose_tier`` would put them there, and CUDA."""
     trained = [recipe for recipe in report.recipes.values() if steps(recipe)]
     heaviest = max(trained, key=lambda recipe: _work(_shape(recipe)).flops)
-    images = max(len(blank(recipe.dataset, recipe.data_options).train) for recipe in trained)
-    bank = images * 3 * heaviest.size[0] * heaviest.size[1]
-    found = [_step(_shape(heaviest)).bytes + (bank if bank < machine.memory / 2 else 0) + CONTEXT]
+    share = machine.memory / at_once
+
+    def images(number: int, size: tuple[int, int], held: float = 0.0) -> float:
+        taken = float(number * 3 * size[0] * size[1])
+        return taken if taken < (share - held) / 2 else 0.0
+
+    number = max(len(blank(recipe.dataset, recipe.data_options).train) for recipe in trained)
+    found = [_step(_shape(heaviest)).bytes + images(number, heaviest.size)]
     for test in report.tests.values():
-        shape, (q, g) = _shape(test.recipe), _sizes(test)
-        one = _encoding(shape)
-        held = q + 2 * min(g, GALLERY) if _own(shape) else 2 * (q + g)
-        distances = 4 * q * g if _own(shape) else 2**28
-        found.append(CONTEXT + ENCODING + held * one.bytes + distances)
-    return found
+        size, (q, g) = test.recipe.size, _sizes(test)
+        queries = images(q, size)
+        banks = queries + images(g, size, queries)
+        found.append(footprint.held_in_test(_encoding(_shape(test.recipe)), q, g) + banks)
+    return at_once * (max(found) + CONTEXT)
 
 
 def text(profile: str, paths: Sequence[Path], overrides: Mapping[str, Any]) -> str:
@@ -228,9 +262,12 @@ def text(profile: str, paths: Sequence[Path], overrides: Mapping[str, Any]) -> s
         machine = trial(wanted[0].pick_device())
     except ReidError:
         machine = CARD
-    rows = {}
+    rows: dict[str, Needs] = {}
+    begun = set[str]()
     for path in tqdm(paths, desc="plan", unit="notebook", disable=None):
-        rows[path.stem] = needs(path, profile, overrides, machine)
+        every, there = asked(path, profile, overrides)
+        rows[path.stem] = needs(every, there, machine)
+        begun |= {_weights(r.backbone, r.weights) for r in every.recipes.values() if r.weights}
     frame = pd.DataFrame([*rows.values()], [*rows], Needs._fields)
     total = frame.sum()
     total["memory"] = frame["memory"].max()
@@ -243,6 +280,7 @@ def text(profile: str, paths: Sequence[Path], overrides: Mapping[str, Any]) -> s
     }
     lines = [wanted[0].title, "", frame.to_string(float_format="{:.1f}".format), ""]
     lines += [f"{name}: {missing(name) or 'there'}" for name in sorted(names)]
+    lines += sorted(begun)
     speeds = f"{machine.train / 1e12:.3g} TFLOP/s in training, {machine.exact / 1e12:.3g} in tests"
     lines.append(f"counted for {machine.name}: {speeds}; right within a factor of about two")
     return "\n".join(lines)

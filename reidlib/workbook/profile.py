@@ -47,6 +47,7 @@ class Profile:
     start: dict[str, Any] | None = None
     size: tuple[int, int] | None = None  # height, width in pixels; None: the recipe's own
     epochs: float | None = None  # at most so many; a schedule that is cut keeps its shape
+    rounds: float | None = None  # in their place for recipes whose epochs show each identity once
     steps: int | None = None  # instead of epochs; the schedule keeps its shape
     ids_per_batch: int | None = None  # None: the recipe's own
     images_per_id: int | None = None  # None: the recipe's own
@@ -88,9 +89,12 @@ class Profile:
         for key in (*own, "optimizer", "lr", "schedule"):
             if getattr(self, key) is not None:
                 scaled[key] = getattr(self, key)
-        if self.epochs is not None and self.epochs < recipe.epochs:
-            share = self.epochs / recipe.epochs
-            scaled["epochs"], scaled["warmup"] = self.epochs, recipe.warmup * share
+        most = self.epochs
+        if most is not None and self.rounds is not None and recipe.epoch_of == "identities":
+            most = self.rounds
+        if most is not None and most < recipe.epochs:
+            share = most / recipe.epochs
+            scaled["epochs"], scaled["warmup"] = most, recipe.warmup * share
             scaled["milestones"] = tuple(epoch * share for epoch in recipe.milestones)
         if changes.get("dataset", self.dataset) != self.dataset:
             scaled["data_options"] = {}
@@ -243,6 +247,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {  # key: (test, what is
     "dataset": (bool, "the name of a dataset"),
     "size": (lambda v: v is None or min(v) > 0, "[height, width] in pixels"),
     "epochs": (lambda v: v is None or 0 < v < float("inf"), "a finite number above 0"),
+    "rounds": (lambda v: v is None or 0 < v < float("inf"), "a finite number above 0"),
     "steps": (lambda v: v is None or v > 0, "above 0"),
     "lr": (lambda v: v is None or 0 < v < float("inf"), "a finite number above 0"),
     "ids_per_batch": (lambda v: v is None or v > 1, "above 1"),

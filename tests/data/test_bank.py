@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import reidlib.data.decode as decoding
-from reidlib.data.bank import ImageBank, choose_tier, denormalise
+from reidlib.data.bank import SHARED_BY, ImageBank, choose_tier, denormalise
 from reidlib.data.batches import Batches
 from reidlib.data.decode import decode
 from reidlib.data.sampler import IdentitySampler
@@ -184,7 +184,7 @@ def memory(monkeypatch):
     def sizes(host: int, free: int = 0, reserved: int = 0, allocated: int = 0) -> None:
         pages = {"SC_PHYS_PAGES": host // 10, "SC_PAGE_SIZE": 10}
         monkeypatch.setattr(os, "sysconf", pages.__getitem__)
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**9))
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 4_000_000))
         monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: reserved)
         monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: allocated)
 
@@ -213,6 +213,15 @@ def test_what_the_accelerator_holds_the_machine_decodes_first(memory):
 def test_torchs_own_cache_is_free(memory):
     memory(100_000, free=2000, reserved=8000, allocated=2000)
     assert tiers("cuda", 3999, 4000) == ["device", "pinned"]
+
+
+def test_of_a_shared_accelerator_a_process_takes_half_of_its_share(memory, monkeypatch):
+    """Four that ask at once all find the same memory free."""
+    memory(10**9, free=4_000_000)
+    monkeypatch.setenv(SHARED_BY, "4")
+    assert tiers("cuda", 499_999, 500_000) == ["device", "pinned"]
+    memory(10**9, free=3_500_000, reserved=500_000, allocated=400_000)  # the queries are there
+    assert tiers("cuda", 299_999, 300_000) == ["device", "pinned"]
 
 
 def bank_files() -> list:

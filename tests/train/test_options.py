@@ -174,6 +174,18 @@ def test_float32_is_float32_until_the_last_of_two_threads_is_through(rounded):
     assert torch.backends.cudnn.allow_tf32
 
 
+@pytest.mark.parametrize("before", [False, True])
+def test_cudnn_tries_its_algorithms_unless_bits_shall_be_the_same(monkeypatch, before):
+    cudnn = torch.backends.cudnn
+    monkeypatch.setattr(cudnn, "benchmark", before)
+    with determinism(False):
+        assert cudnn.benchmark
+    assert cudnn.benchmark is before
+    with determinism(True):
+        assert not cudnn.benchmark
+    assert cudnn.benchmark is before
+
+
 def test_a_deterministic_run_is_the_same_and_leaves_everything_as_it_was(
     plain, tmp_path, monkeypatch
 ):

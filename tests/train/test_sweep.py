@@ -20,6 +20,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from reidlib.data.bank import SHARED_BY
 from reidlib.errors import ReidError
 from reidlib.system.lock import claim, claimed, lock_file
 from reidlib.train import build, sweep
@@ -302,6 +303,7 @@ def test_environments_share_out_gpus_and_cores(monkeypatch):
     assert len(environments(threads=4)) == 2
     monkeypatch.setattr(pool, "gpus", lambda: ["4", "6"])
     assert [e["CUDA_VISIBLE_DEVICES"] for e in environments(3)] == ["4", "6", "4"]
+    assert {e[SHARED_BY] for e in environments(3)} == {"2"}
     assert {e["NUMBA_NUM_THREADS"] for e in environments()} == {"4"}
     with pytest.raises(ReidError, match="both must be at least 1"):
         environments(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from pathlib import Path
 
 import nbformat
@@ -13,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from reidlib.data import load
 from reidlib.errors import ReidError
 from reidlib.papers.comparators import baseline
+from reidlib.train import footprint
 from reidlib.train.sweep import together
 from reidlib.workbook import cli, noted, plan
 from reidlib.workbook.report import Report
@@ -96,6 +98,35 @@ def test_runs_share_a_gpu_as_far_as_memory_and_cores_go() -> None:
     assert together([recipe], 80e9, 2) == 2
     assert together([recipe], 4e9, 16) == 1
     assert together([], 80e9, 16) == 4
+    assert together([recipe], math.inf, 2) == 2
+    # a million features of 1,024 numbers, and the same normalised, are 8 GB of a half of 12
+    alone, large = (together([recipe], 12e9, 16, tests) for tests in ((), [(1000, 1_000_000)]))
+    assert (alone, large) == (4, 1)
+
+
+def test_memory_is_of_all_runs_at_once(notebook: Path) -> None:
+    """On the CPU, too, where there is nothing to share out: its cores decide."""
+    report = noted.note(notebook, "smoke", SMALL)
+    machine = plan.Machine("", 1e12, 1e12, 1e-5, math.inf, 3)
+    assert plan._at_once(report, machine) == 3
+    one, four = plan.memory(report, machine), plan.memory(report, machine, 4)
+    assert four == pytest.approx(4 * one)
+    recipe = next(iter(report.recipes.values()))
+    shape, pixels = plan._shape(recipe), 3 * 64 * 32
+    assert one - plan.CONTEXT >= footprint.step(shape).bytes + 48 * pixels  # of 8 people
+    assert one - plan.CONTEXT > footprint.held_in_test(footprint.encoding(shape), 12, 24)
+    asked = plan.asked(notebook, "smoke", {**SMALL, "workers": None})
+    needs = plan.needs(*asked, machine)
+    assert needs.memory == pytest.approx(3 * one / 2**30)
+
+
+def test_weights_are_there_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "resnet18-f37072fd.pth").touch()
+    assert plan._weights("resnet18", "imagenet") == "ImageNet weights of resnet18: there"
+    assert plan._weights("tiny", "start") == "weights tiny.safetensors: there"
+    assert plan._weights("tiny", "/no/x.pth") == "weights x.pth: no file /no/x.pth"
 
 
 def test_the_command_says_what_is_missing_and_trains_nothing(
@@ -106,10 +137,12 @@ def test_the_command_says_what_is_missing_and_trains_nothing(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     arguments = ["run", "--plan", "--profile", "market1501", "--only", "00_quickstart"]
-    changes = ["--set", "backbone=tiny", "--set", "size=[64, 32]", "--set", "weights=null"]
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    changes = ["--set", "backbone=resnet18", "--set", "size=[64, 32]"]
     assert cli.main(arguments + changes) == 0
     printed = capsys.readouterr().out
     assert "market1501: no Market-1501 below" in printed
+    assert "ImageNet weights of resnet18: downloaded when a run begins" in printed
     assert "its speed assumed" in printed
     (row,) = [line for line in printed.splitlines() if line.startswith("00_quickstart")]
     assert row.split()[1:4] == ["2", "0", "0"]  # two seeds, no data, nothing stored

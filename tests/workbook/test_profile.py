@@ -14,7 +14,7 @@ from reidlib.papers import ppcl
 from reidlib.papers.comparators import pcb
 from reidlib.papers.scr import recipe as scr
 from reidlib.train.recipe import Recipe
-from reidlib.workbook import profile
+from reidlib.workbook import plan, profile
 
 NAMES = ["demo", "market1501", "market1501_cpu", "paper", "smoke", "study"]
 
@@ -22,6 +22,7 @@ NAMES = ["demo", "market1501", "market1501_cpu", "paper", "smoke", "study"]
 @dataclass(frozen=True)
 class FakeRecipe:
     epochs: float = 100.0
+    epoch_of: str = "images"
     warmup: float = 10.0
     milestones: tuple[float, ...] = (40.0, 70.0)
     steps: int | None = None
@@ -227,6 +228,21 @@ def test_a_shorter_schedule_stays_as_it_is(params: Path) -> None:
     assert read.apply(pcb.RECIPE).milestones == pcb.RECIPE.milestones == (40,)
     scr_recipe = read.apply(scr.RECIPE)
     assert (scr_recipe.epochs, scr_recipe.milestones) == (60, (36, 48))
+
+
+def test_recipes_whose_epochs_are_shorter_may_have_more_of_them(params: Path) -> None:
+    write(params, epochs="12", rounds="50")
+    read = profile.load("own")
+    assert (read.apply(pcb.RECIPE).epochs, read.apply(scr.RECIPE).epochs) == (12, 50)
+    shorter = profile.load("own", overrides={"epochs": None, "steps": 7})
+    assert shorter.apply(scr.RECIPE).steps == 7
+
+
+def test_pcb_sees_as_many_images_as_scr_beside_it() -> None:
+    read = profile.load("market1501", "40_scr")
+    of = {recipe.model: read.apply(recipe) for recipe in (pcb.RECIPE, scr.RECIPE)}
+    shown = {m: plan.steps(r) * r.ids_per_batch * r.images_per_id for m, r in of.items()}
+    assert shown["pcb"] == pytest.approx(shown["scr"], rel=0.01)
 
 
 def test_a_profile_for_a_gpu_is_refused_without_one(

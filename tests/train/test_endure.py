@@ -78,6 +78,7 @@ def test_killed_at_random_moments(undisturbed, tmp_path):
             continue
         assert child.exitcode == -9
         kills += 1
+        print(kills, end=" ", flush=True)
         writing += bool(list(run.path.glob(".*.part*")))
         assert step_of(run) >= before
     assert_equal_bits(undisturbed, train(store=tmp_path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 
@@ -22,3 +23,10 @@ def nearest(name: object, choices: Iterable[str]) -> str:
     if close:
         return f', did you mean "{lower[close[0]]}"?'
     return f", choose from: {', '.join(choices)}" if choices else ""
+
+
+def how_it_ended(code: int) -> str:
+    """The exit code of a process as part of a sentence: "with exit code 3", "by SIGKILL: ..."."""
+    if code >= 0:
+        return f"with exit code {code}"
+    return f"by {signal.Signals(-code).name}: often the machine ran out of memory"

@@ -17,10 +17,10 @@ from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 from reidlib.data.bank import SHARED_BY
-from reidlib.errors import ReidError
+from reidlib.errors import ReidError, how_it_ended
 from reidlib.system.devices import cores, gpus
 
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -58,11 +58,7 @@ class Processes(ThreadPoolExecutor):
             well, value = pickle.load(child.stdout)
         except (EOFError, BrokenPipeError, pickle.UnpicklingError):
             self._own.child = None
-            code = child.wait()
-            reason = f"with exit code {code}"
-            if code < 0:
-                reason = f"by {signal.Signals(-code).name}: often the machine ran out of memory"
-            raise ReidError(f"its process ended {reason}") from None
+            raise ReidError(f"its process ended {how_it_ended(child.wait())}") from None
         if well:
             return value
         raise value
@@ -131,7 +127,7 @@ def environments(n: int | None = None, threads: int | None = None) -> list[dict[
     threads = threads or (max(1, cores() // n) if there else 1)
     # threads that spin while they wait take the cores of the others
     common = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
-    common |= dict.fromkeys(_THREADS, str(threads))
+    common |= dict.fromkeys(THREADS, str(threads))
     if not there:
         return [dict(common) for _ in range(n)]
     common[SHARED_BY] = str(math.ceil(n / len(there)))

@@ -1,38 +1,31 @@
-"""Runs the notebooks by papermill: all is checked first, then each runs in a kernel of its own."""
+"""Runs the notebooks: all is checked first, then each has a kernel of its own."""
 
 from __future__ import annotations
 
 import ast
+import json
 import os
-import re
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from reidlib.errors import ReidError, nearest
-from reidlib.system.files import atomic_write, environment_kept, root
+from reidlib.system.devices import cores
+from reidlib.system.files import environment_kept, root
 from reidlib.system.types import Option, check_options, check_type
+from reidlib.train.processes import THREADS
 from reidlib.workbook import profile as profiles
+from reidlib.workbook.execute import Execution, Outcome
+from reidlib.workbook.profile import Profile
 
 PATH_VARIABLES = ("REIDLIB_DATA", "REIDLIB_RUNS", "REIDLIB_CACHE", "REIDLIB_WEIGHTS_DIR")
 FILES = ("csv", "weights")  # keys of a profile that name a file
-STOPPED = '<span style="color:red; font-size:2em;">Interrupted: this notebook did not end.</span>'
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How one notebook ended: status is "ok", "failed", "interrupted" or "not run"."""
-
-    notebook: str
-    seconds: float = 0.0
-    status: str = "not run"
-    error: str = ""  # the first line of it
+LAST = "90"  # notebooks numbered so and above collect what the others wrote
 
 
 def find_notebooks(only: Sequence[str] | None = None) -> list[Path]:
@@ -56,29 +49,50 @@ def run(
     only: Sequence[str] | None = None,
     overrides: Mapping[str, Any] | None = None,
     parameters: Mapping[str, Any] | None = None,
+    jobs: int | None = None,
 ) -> list[Outcome]:
     """Executes notebooks at a profile into ``reports/<folder>/``; one that fails stops no other.
 
-    ``overrides`` change the profile, ``parameters`` are other parameters of the notebooks.
+    ``overrides`` change the profile, ``parameters`` are other parameters of the notebooks. ``jobs``
+    is how many run side by side. Where each trains in its own process on the CPU it is by default
+    the number of cores, and each has one thread, whatever jobs is, so that the same bits come out;
+    else it is 1, and each has its share of the cores.
     Raises ReidError, before anything runs, for whatever can be known to be wrong.
     """
+    if jobs is not None and jobs < 1:
+        raise ReidError(f"--jobs is {jobs}, must be at least 1")
     for name in {"profile", "overrides"} & set(parameters or {}):
         raise ReidError(
             f'parameter "{name}" is set by {"--profile" if name == "profile" else "--set"}'
         )
     overrides = _typed_here(overrides or {})
     with _environment():
-        jobs = []
-        for path in find_notebooks(only):
-            given = {"profile": profile, "overrides": overrides, **(parameters or {})}
-            jobs.append((path, _report_folder(path.stem, profile, overrides), given))
+        wanted = {p: profiles.load(profile, p.stem, overrides) for p in find_notebooks(only)}
+        jobs, own = _shared_out(jobs, list(wanted.values()))
+        executions = {}
+        for path, found in wanted.items():
+            given = {"profile": profile, "overrides": {**own, **overrides}, **(parameters or {})}
+            executions[path] = Execution(path, _report_folder(found), given)
             _check_parameters(path, given)
-        for line in sorted({x for path, *_ in jobs for x in _read_all(path, profile, overrides)}):
+        for line in sorted({x for path in wanted for x in _read_all(path, profile, overrides)}):
             tqdm.write(line)
-        for folder in {folder for _, folder, _ in jobs}:
-            _check_writable(folder)
-            _check_writable(root() / "figures" / folder.name)
-        return _run_all(jobs)
+        for folder in {found.folder for found in wanted.values()}:
+            _check_writable(root() / "reports" / folder)
+            _check_writable(root() / "figures" / folder)
+        return _run_all(executions, jobs)
+
+
+def _shared_out(jobs: int | None, wanted: Sequence[Profile]) -> tuple[int, dict[str, Any]]:
+    """How many notebooks run side by side, and what changes of the profile that asks for. Sets the
+    number of threads that kernels inherit, unless it is set."""
+    on_cpu = all(found.pick_device().type == "cpu" for found in wanted)
+    alone = on_cpu and all(found.workers == 1 for found in wanted)
+    jobs = min(jobs or (cores() if alone else 1), len(wanted))
+    share = 1 if alone else max(1, cores() // jobs)
+    if alone or jobs > 1:
+        for name in THREADS:
+            os.environ.setdefault(name, str(share))
+    return jobs, {"workers": share} if on_cpu and jobs > 1 and not alone else {}
 
 
 def _typed_here(value: Any, key: str = "") -> Any:
@@ -91,69 +105,45 @@ def _typed_here(value: Any, key: str = "") -> Any:
     return value
 
 
-def _run_all(jobs: Sequence[tuple[Path, Path, dict[str, Any]]]) -> list[Outcome]:
-    outcomes: list[Outcome] = []
-    with tqdm(total=len(jobs), desc="notebooks", unit="notebook", disable=None) as bar:
-        for path, folder, given in jobs:
-            outcome = execute(path, folder, given)
-            outcomes.append(outcome)
-            bar.update()
-            tqdm.write(f"{outcome.notebook}: {outcome.status} after {outcome.seconds:.0f} s")
-            if outcome.status == "interrupted":
-                break
-    return outcomes + [Outcome(path.stem) for path, _, _ in jobs[len(outcomes) :]]
+def _order(paths: Sequence[Path]) -> list[list[Path]]:
+    """What may run side by side, the notebooks with most cells first; then those numbered from 90
+    on, which collect what others wrote."""
+
+    def cells(path: Path) -> int:
+        return sum(cell["cell_type"] == "code" for cell in json.loads(path.read_text())["cells"])
+
+    long = sorted(paths, key=cells, reverse=True)
+    return [[p for p in long if p.stem < LAST], [p for p in long if p.stem >= LAST]]
 
 
-def execute(path: Path, folder: Path, parameters: Mapping[str, Any]) -> Outcome:
-    """Runs one notebook; writes it and its HTML to ``folder`` however it ends, whole files only."""
-    import papermill
-
-    start, status, error = time.perf_counter(), "ok", ""
-    with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=folder) as scratch:
-        part = Path(scratch) / path.name
+def _run_all(executions: Mapping[Path, Execution], jobs: int) -> list[Outcome]:
+    """Runs them, ``jobs`` at a time. Ctrl-C stops those that run; the others never start."""
+    ended: dict[Path, Future[Outcome]] = {}
+    bar = tqdm(total=len(executions), desc="notebooks", unit="notebook", disable=None)
+    with bar, ThreadPoolExecutor(jobs) as pool:
         try:
-            papermill.execute_notebook(
-                path,
-                part,
-                dict(parameters),
-                kernel_name="python3",
-                cwd=path.parent,
-                extra_arguments=["--log-level=ERROR"],  # of the kernel: no notes on transport
-                shutdown_kernel="immediate",  # at Ctrl-C no traceback of a kernel that is closing
-                progress_bar={"desc": path.stem, "position": 1, "leave": False, "disable": None},
-            )
+            for paths in _order(list(executions)) if jobs > 1 else [list(executions)]:
+                ended |= {path: pool.submit(_run, executions[path], bar) for path in paths}
+                wait(ended.values())
         except KeyboardInterrupt:
-            status, error = "interrupted", "stopped by hand"
-        except Exception as exception:  # the others shall still run
-            status, error = "failed", _first_line(exception)
-        seconds = time.perf_counter() - start
-        if part.is_file():
-            try:
-                _publish(part, folder, interrupted=status == "interrupted")
-            except (ReidError, OSError) as unwritable:
-                status, error = "failed", error or str(unwritable)
-    return Outcome(path.stem, seconds, status, error)
+            for execution in executions.values():
+                execution.stop()
+    return [ended[p].result() if p in ended else Outcome(p.stem) for p in executions]
 
 
-def _publish(part: Path, folder: Path, *, interrupted: bool) -> None:
-    """Writes the executed notebook and its HTML, marked if it was cut off."""
-    import nbformat
-    from nbconvert import HTMLExporter
-    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
+def _run(execution: Execution, bar: tqdm[Any]) -> Outcome:
+    """Runs one, under a bar of its cells."""
+    with tqdm(desc=execution.notebook, unit="cell", leave=False, disable=None) as cells:
 
-    notebook = nbformat.read(part, as_version=4)
-    for i, cell in enumerate(notebook.cells):  # of a progress bar only its last state stays
-        CoalesceStreamsPreprocessor().preprocess_cell(cell, {}, i)
-    notebook.metadata.papermill["input_path"] = f"notebooks/{part.name}"
-    notebook.metadata.papermill["output_path"] = part.name
-    if interrupted:
-        notebook.metadata.papermill["exception"] = True
-        notebook.cells.insert(0, nbformat.v4.new_markdown_cell(STOPPED))
-    html, _ = HTMLExporter(embed_images=True).from_notebook_node(
-        notebook, {"metadata": {"name": part.stem, "path": str(root() / "notebooks")}}
-    )
-    atomic_write(folder / part.name, nbformat.writes(notebook))
-    atomic_write(folder / f"{part.stem}.html", html)
+        def told(done: int, total: int) -> None:
+            cells.total = total
+            cells.update(done - cells.n)
+
+        outcome = execution.run(told)
+    if outcome.status != "not run":
+        bar.update()
+        tqdm.write(f"{outcome.notebook}: {outcome.status} after {outcome.seconds:.0f} s")
+    return outcome
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
@@ -168,26 +158,14 @@ def table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def _first_line(exception: Exception) -> str:
-    """The sentence of a ReidError raised in a kernel; kind and first line of any other error."""
-    kind = getattr(exception, "ename", type(exception).__name__)
-    text = getattr(exception, "evalue", str(exception)).strip()
-    text = re.sub(r"\x1b\[[0-9;]*m", "", text).split("\n")[0]
-    if kind == "DeadKernelError":
-        return "the kernel died: often the machine ran out of memory"
-    return text if kind == "ReidError" else f"{kind}: {text}"
-
-
-def _report_folder(notebook: str, profile: str, overrides: Mapping[str, Any]) -> Path:
-    """Where a notebook's report goes. Raises ReidError if its profile, dataset, backbone or weights
-    are not right."""
+def _report_folder(wanted: Profile) -> Path:
+    """Where a notebook's report goes. Raises ReidError if its dataset, backbone or weights are not
+    right."""
     from reidlib.data import data_options, load
     from reidlib.data.sets.check import missing
     from reidlib.models.backbone import check_backbone
     from reidlib.models.weights import NAMED, start_file
 
-    wanted = profiles.load(profile, notebook, overrides)
-    wanted.pick_device()
     if wanted.backbone is not None:
         check_backbone(wanted.backbone)
     if wanted.weights == "start":

@@ -56,11 +56,11 @@ def _run(given: argparse.Namespace) -> int:
 
         print(plan.text(given.profile, batch.find_notebooks(given.only), overrides))
         return 0
-    outcomes = batch.run(given.profile, given.only, overrides, parameters)
+    outcomes = batch.run(given.profile, given.only, overrides, parameters, given.jobs)
     print(f"\n{batch.table(outcomes)}")
     states = {outcome.status for outcome in outcomes}
     if "interrupted" in states:
-        print("stopped by hand: the notebook is marked as interrupted", file=sys.stderr)
+        print("stopped by hand: what did not end is marked as interrupted", file=sys.stderr)
         return 130
     return 0 if states == {"ok"} else 1
 
@@ -219,6 +219,12 @@ def _parser() -> argparse.ArgumentParser:
         "--plan", action="store_true", help="only say what is needed, and how long it would take"
     )
     run.add_argument("--only", nargs="+", metavar="NOTEBOOK", help="such as 00_quickstart")
+    run.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="so many side by side (default: one a core where a notebook is one process, else 1)",
+    )
     run.add_argument(
         "--set",
         action="append",

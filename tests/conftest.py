@@ -29,6 +29,18 @@ def seeded() -> None:
     torch.manual_seed(0)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Of ``pytest -n auto``: a process a core, but no more than memory is likely to hold."""
+    return min(len(os.sched_getaffinity(0)), 8)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Notebooks and files with a slow test come first: processes that share files out
+    (``--dist loadfile --no-loadscope-reorder``) then end together."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow and item.path.suffix != ".ipynb")
+
+
 def _real(folder: str) -> Path:
     """``REIDLIB_DATA`` if it holds ``folder``; without it the test is skipped."""
     root = os.environ.get("REIDLIB_DATA")

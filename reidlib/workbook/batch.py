@@ -133,7 +133,7 @@ def _run_all(executions: Mapping[Path, Execution], jobs: int) -> list[Outcome]:
 
 def _run(execution: Execution, bar: tqdm[Any]) -> Outcome:
     """Runs one, under a bar of its cells."""
-    with tqdm(desc=execution.notebook, unit="cell", leave=False, disable=None) as cells:
+    with tqdm(desc=execution.path.stem, unit="cell", leave=False, disable=None) as cells:
 
         def told(done: int, total: int) -> None:
             cells.total = total

@@ -45,8 +45,7 @@ class Execution:
     """One notebook in a process of its own, with ``execute``'s arguments."""
 
     def __init__(self, path: Path, folder: Path, parameters: Mapping[str, Any]) -> None:
-        self.notebook = path.stem
-        self._job = json.dumps([str(path), str(folder), dict(parameters)])
+        self.path, self.folder, self.parameters = path, folder, dict(parameters)
         self._child: subprocess.Popen[str] | None = None
         self._stopped = False
         self._lock = threading.Lock()  # it is started and stopped by two threads
@@ -54,12 +53,13 @@ class Execution:
     def run(self, told: Told) -> Outcome:
         """Starts it, and waits until it has ended."""
         code = f"import sys; sys.path[:] = {sys.path!r}; import {__name__} as it; it.serve()"
+        job = json.dumps([str(self.path), str(self.folder), self.parameters])
         began, outcome = time.perf_counter(), None
         with self._lock:
             if self._stopped:
-                return Outcome(self.notebook)
+                return Outcome(self.path.stem)
             self._child = child = subprocess.Popen(
-                [sys.executable, "-c", code, self._job],
+                [sys.executable, "-c", code, job],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -73,13 +73,12 @@ class Execution:
                     outcome = Outcome(**said)
                 else:
                     told(*said)
-        by_hand = self._stopped
-        self.stop()
-        end = how_it_ended(child.wait())
-        status, error = (
-            ("interrupted", BY_HAND) if by_hand else ("failed", f"its process ended {end}")
-        )
-        return outcome or Outcome(self.notebook, time.perf_counter() - began, status, error)
+        status, error = "interrupted", BY_HAND
+        if not self._stopped:
+            status, error = "failed", f"its process ended {how_it_ended(child.wait())}"
+            self.stop()
+        child.wait()
+        return outcome or Outcome(self.path.stem, time.perf_counter() - began, status, error)
 
     def stop(self) -> None:
         """Interrupts it; what it has by then is written, marked. It can be called again."""

@@ -39,9 +39,14 @@ RUN += ["--set", "folder=test-own", "--set", "data_options.csv=mine.csv"]
 
 def test_paths_are_those_of_the_place_where_the_command_is_typed(mine, monkeypatch, capsys):
     seen = []
-    monkeypatch.setattr(batch, "_run_all", lambda jobs: seen.extend(jobs) or [batch.Outcome("q")])
+
+    def run_all(executions, jobs):
+        seen.extend(executions.values())
+        return [batch.Outcome("q")]
+
+    monkeypatch.setattr(batch, "_run_all", run_all)
     cli.main([*RUN, "--set", "domains.cuhk03={dataset: folder, data_options: {csv: mine.csv}}"])
-    ((_, _, given),) = seen
+    given = seen[0].parameters
     there = os.path.abspath("mine.csv")
     assert given["overrides"]["data_options"] == {"csv": there}
     assert given["overrides"]["domains"]["cuhk03"]["data_options"] == {"csv": there}
@@ -50,7 +55,7 @@ def test_paths_are_those_of_the_place_where_the_command_is_typed(mine, monkeypat
 
 
 def test_what_is_wrong_with_the_csv_is_said_before_anything_runs(mine, monkeypatch, capsys):
-    monkeypatch.setattr(batch, "_run_all", lambda jobs: pytest.fail("it runs"))
+    monkeypatch.setattr(batch, "_run_all", lambda *_: pytest.fail("it runs"))
     os.remove("images/3_1_0.jpg")
     assert cli.main(RUN) == 2
     assert "mine.csv, row 9: there is no image 'images/3_1_0.jpg'" in capsys.readouterr().err

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from reidlib.workbook import committed, tables
 from reidlib.workbook import profile as profiles
 from reidlib.workbook import published as printed_tables
 from reidlib.workbook import rows as measuring
+from reidlib.workbook import sweeps as sweeping
 from reidlib.workbook.cells import WebTable
 from reidlib.workbook.profile import Profile
 from reidlib.workbook.rows import Measured, Row, as_row
@@ -246,116 +247,8 @@ class Report:
 
         return measuring.tidy(measured, metrics, over, printed, on, settings)
 
-    def sweep(
-        self,
-        name: str,
-        lines: Mapping[str, Recipe | Callable[[Any], Recipe]],
-        label: str,
-        values: Sequence[Any],
-        *,
-        keep: Any,
-        test: Callable[[Any], Dataset] | None = None,
-        headline: bool = False,
-        drawn: bool = False,
-        mark: str = "paper",
-        logx: bool = False,
-        gains: str = "",
-        **options: Any,
-    ) -> Figure | None:
-        """A metric against a setting: measured, saved as ``<notebook>_<name>.csv``, drawn.
-
-        Where ``committed`` finds the study's sweep, its lines are drawn and only the point at
-        ``keep`` is measured and drawn on them, of all lines if ``headline``, else of the first
-        (which is not ``gains``, the zero).
-
-        lines: name of a line -> what makes the recipe of a value, or, with ``test``, which makes
-        the dataset that a value is tested on, the recipe. values: thinned to what the profile has
-        time for, ``keep`` (a dotted line called ``mark``) among them. headline: also in a profile
-        without time for whole tables; drawn: on drawn people alone. options: of ``measure``.
-        Returns None where nothing is measured.
-        """
-        from reidlib.visualize import sweep
-
-        if drawn and self.profile.dataset not in EMBEDDED:
-            return None
-        study = committed.lines(self.committed(name), lines, values)
-        if not (self.all_rows or headline or study):
-            return None
-        points = [keep] if study else self.points(values, keep)
-        if not (self.all_rows or headline):
-            few = sorted(lines, key=lambda line: line != gains)[: 2 if gains else 1]
-            lines = {line: lines[line] for line in few}
-        if test is None:
-            frames = {k: self._along(k, of, points, options) for k, of in lines.items()}  # type: ignore[arg-type]
-            together = pd.concat(frames.values())
-        else:
-            rows: Rows = lines  # type: ignore[assignment]
-            sets = {x: test(x) for x in points}
-            asked = options.get("evaluate", {})
-            options |= {"against": gains} if gains else {}
-            self.fit_all(rows, [Evaluation(some, asked) for some in sets.values()])
-            tidy = [self.measure(rows, tested=s, **options).assign(x=x) for x, s in sets.items()]
-            together = pd.concat(tidy)
-            frames = {line: together[together["row"] == line] for line in lines}
-        self.save(together, name)
-        drawing: dict[str, Any] = {"logx": logx, "marks": {mark: keep}, "gains": gains}
-        if study:
-            drawing |= {
-                "points": frames,
-                "note": committed.note(pd.concat(study.values()), "lines"),
-            }
-        return self.figure(sweep(study or frames, label, **drawing), name)
-
-    def sweeps(
-        self,
-        name: str,
-        line: str,
-        panels: Mapping[str, tuple[str, Callable[[Any], Recipe], Sequence[Any], Any]],
-        *,
-        headline: bool = False,
-        **options: Any,
-    ) -> Figure | None:
-        """Several settings of one row, called ``line``, each changed by itself: a panel each.
-
-        panels: key -> label, what makes the recipe of a value, the values, and the paper's own
-        among them; each is measured as in ``sweep`` and saved as ``<notebook>_<name>_<key>.csv``.
-        """
-        from reidlib.visualize import sweeps
-
-        found = {
-            label: committed.lines(self.committed(f"{name}_{key}"), [line], values).get(line)
-            for key, (label, _, values, _) in panels.items()
-        }
-        study = {label: frame for label, frame in found.items() if frame is not None}
-        if len(study) < len(panels):
-            study = {}
-        if not (self.all_rows or headline or study):
-            return None
-        frames = {}
-        for key, (label, of, values, keep) in panels.items():
-            points = [keep] if study else self.points(values, keep)
-            frames[label] = self._along(line, of, points, options)
-            self.save(frames[label], f"{name}_{key}")
-        drawing: dict[str, Any] = {"marks": {label: keep for label, _, _, keep in panels.values()}}
-        if study:
-            drawing |= {
-                "points": frames,
-                "note": committed.note(pd.concat(study.values()), "lines"),
-            }
-        return self.figure(sweeps(study or frames, **drawing), name)
-
-    def _along(
-        self,
-        line: str,
-        of: Callable[[Any], Recipe],
-        points: Sequence[Any],
-        options: Mapping[str, Any],
-    ) -> pd.DataFrame:
-        """``measure`` of a recipe for each point, with the columns ``line`` and ``x``."""
-        named = {str(x): x for x in points}
-        frame = self.measure({row: of(x) for row, x in named.items()}, **options)
-        frame.insert(0, "line", line)
-        return frame.assign(x=frame["row"].map(named))
+    sweep = sweeping.one
+    sweeps = sweeping.several
 
     def gain(
         self,

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from reidlib.data.dataset import SPLITS, Dataset, fingerprint_text
 from reidlib.errors import ReidError
 from reidlib.system.files import atomic_folder, atomic_write, cache_dir
+from reidlib.system.lock import claim
 from reidlib.system.types import check_type, hints_of
 
 CORNERS = ("x0", "y0", "x1", "y1")
@@ -102,10 +103,12 @@ def dataset(
     folder = cache_dir() / kind / fingerprint_text(text)
     found = read(folder, boxes)
     if found is None:
-        if folder.exists() and read(folder, boxes) is None:  # not just drawn by another process
-            shutil.rmtree(folder)  # cut off or damaged
-        write(folder, pictures(), options, below)
-        found = read(folder, boxes)
+        with claim(folder):
+            found = read(folder, boxes)  # another process may have drawn it by now
+            if found is None:
+                shutil.rmtree(folder, ignore_errors=True)  # cut off or damaged
+                write(folder, pictures(), options, below)
+                found = read(folder, boxes)
     if found is None:
         raise ReidError(f"{folder} cannot be read back after drawing: is the disk full or failing?")
     table, pixels = found

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from reidlib.data.batches import Batch
+
+settings.register_profile("shared", deadline=None)  # the machine's cores are shared out
+settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -23,6 +23,8 @@ from reidlib.train import build
 from reidlib.train import loop as train
 from reidlib.train.store import Run
 
+pytestmark = pytest.mark.slow  # all together
+
 
 def torchrun(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Two processes on this machine."""

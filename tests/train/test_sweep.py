@@ -35,6 +35,7 @@ from reidlib.train.sweep import Evaluation, dask, executor_for, fit_all
 distributed = pytest.importorskip("distributed")
 dask_config = pytest.importorskip("dask.config")
 
+pytestmark = pytest.mark.slow  # all together
 DATA = {"train_ids": 8, "test_ids": 6, "cameras": 2, "images": 3, "size": (64, 32)}
 RECIPE = Recipe(
     data_options=DATA, backbone="tiny", size=(64, 32), ids_per_batch=4, images_per_id=2, steps=6

@@ -22,6 +22,7 @@ from reidlib.system.files import environment_kept
 from reidlib.workbook import batch, cli, profile
 from reidlib.workbook.execute import Execution
 
+pytestmark = pytest.mark.slow  # all together
 PARAMETERS = 'profile = "demo"\noverrides = {}\nrate = 0.5'
 GOOD = """
 import os, sys

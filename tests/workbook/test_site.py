@@ -19,6 +19,7 @@ from reidlib.errors import ReidError
 from reidlib.workbook import collected, markup, notebook_page, published, site, summary
 from reidlib.workbook.collected import PAPERS
 
+pytestmark = pytest.mark.slow  # all together
 ROOT = Path(__file__).parents[2]
 
 

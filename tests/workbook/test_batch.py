@@ -217,6 +217,7 @@ def test_cores_are_shared_out(
             os.environ.pop(name, None)
         assert batch._shared_out(jobs, wanted) == expected
         assert {os.environ.get(name) for name in batch.THREADS} == {threads}
+        assert os.environ.get("OMP_NUM_THREADS") == threads
         os.environ["OMP_NUM_THREADS"] = "5"
         batch._shared_out(jobs, wanted)
         assert os.environ["OMP_NUM_THREADS"] == "5"  # the user's own wins

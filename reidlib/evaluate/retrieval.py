@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -27,12 +28,30 @@ from reidlib.evaluate.encode import (
 from reidlib.evaluate.metrics import Metrics, score
 from reidlib.evaluate.ranking import PROTOCOLS
 from reidlib.evaluate.single_shot import single_shot
-from reidlib.evaluate.video import Pooling, Sampling, plan
+from reidlib.evaluate.video import Compare, Pooling, Sampling, Short, pair_distances, plan
 from reidlib.models.base import ReIDModel
 from reidlib.system.compute import forget
 from reidlib.system.types import check_options, options_of
 
 GALLERY = 1024  # images whose encodings are held at once by a model with a distance of its own
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """What a model made of all images of a split, in its order, instead of a bank of the images:
+    for a test that is repeated with other poolings of the same frames. size: of the images."""
+
+    encoding: Encoding
+    size: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.encoding.values())))
+
+    def encode(self, rows: Tensor | None = None) -> Encoding:
+        """That of some images, or of all."""
+        if rows is None:
+            return self.encoding
+        return {key: value[rows.to(value.device)] for key, value in self.encoding.items()}
 
 
 def evaluate(
@@ -50,13 +69,15 @@ def evaluate(
     groups: int = 1,
     frame_norm: bool = False,
     frame_seed: int = 0,
+    short: Short = "spread",
+    compare: Compare = "concatenated",
     swap: bool = False,
     pad: bool = False,
     max_rank: int = 50,
     amp: bool = False,
     compile: str | None = None,
-    query_bank: ImageBank | None = None,
-    gallery_bank: ImageBank | None = None,
+    query_bank: ImageBank | Encoded | None = None,
+    gallery_bank: ImageBank | Encoded | None = None,
 ) -> Metrics:
     """Encodes query and gallery of ``dataset`` and scores the distances between them.
 
@@ -65,12 +86,14 @@ def evaluate(
     images for average query expansion. ``protocol``: "market1501", "cuhk03", "partial" as in
     ``score``, "tracklet" (one encoding per tracklet, then as "market1501") or "single-shot" (100
     draws of one gallery image per identity, CUHK03's old protocol); default: the dataset's.
-    ``frames``, ``sampling``, ``groups``, ``frame_norm``, ``frame_seed``: how the frames of a
-    tracklet become its encoding (``video.Pooling``); by default the mean over all of them.
+    ``frames``, ``sampling``, ``groups``, ``frame_norm``, ``frame_seed``, ``short``: how the frames
+    of a tracklet become its encoding (``video.Pooling``); by default the mean over all of them;
+    ``compare``: how two are compared.
     ``swap``: query and gallery change places. ``pad``: query images keep their proportions, in the
     middle of the mean colour (``data.bank.padded_bank``), instead of filling the size.
     ``query_bank``, ``gallery_bank``: the images of the dataset's splits at ``model.size``, which
-    saves decoding them again. Junk is not encoded, nor are frames that are not sampled.
+    saves decoding them again, or what the model made of them (``Encoded``), which saves encoding
+    them again. Junk is not encoded, nor are frames that are not sampled.
     """
     if not (hasattr(model, "encode") and hasattr(model, "size")):
         raise ReidError(
@@ -80,11 +103,16 @@ def evaluate(
     protocol = protocol or dataset.protocol
     if protocol not in (known := (*PROTOCOLS, "tracklet", "single-shot")):
         raise ReidError(f'unknown protocol "{protocol}"{nearest(protocol, known)}')
-    pooling = Pooling(frames, sampling, groups, frame_norm, frame_seed)
+    pooling = Pooling(frames, sampling, groups, frame_norm, frame_seed, short, compare)
     if protocol != "tracklet" and pooling != Pooling():
         raise ReidError(
-            'frames, sampling, groups, frame_norm and frame_seed are for protocol="tracklet", not '
-            f'"{protocol}"'
+            "frames, sampling, groups, frame_norm, frame_seed, short and compare are for "
+            f'protocol="tracklet", not "{protocol}"'
+        )
+    if compare == "pairs" and (own_distance(model) or rerank or rerank == {} or aqe is not None):
+        raise ReidError(
+            'compare="pairs" is a distance between features: it goes with no other distance, '
+            "re-ranking or query expansion"
         )
     if compile:
         forget()
@@ -118,7 +146,7 @@ def evaluate(
             else:
                 bank = ImageBank.from_split(table, model.size, where)
             rows = torch.arange(len(table)) if planned else None
-        encode = partial(
+        encode = bank.encode if isinstance(bank, Encoded) else partial(
             encode_split, model, bank, flip=flip, batch_size=batch_size, device=device, amp=amp,
             compile=compile, only=only,
         )  # fmt: skip
@@ -133,7 +161,10 @@ def evaluate(
     if swap:
         sides.reverse()
         tables.reverse()
-    if isinstance(sides[1], dict):
+    found: Tensor | Iterable[Tensor]
+    if compare == "pairs":
+        found = pair_distances(sides[0]["feature"], sides[1]["feature"], groups)
+    elif isinstance(sides[1], dict):
         found = distances(model, *sides, rerank=rerank, aqe=aqe)
     else:
         found = distance_columns(model, *sides)

@@ -1,14 +1,16 @@
-"""Tracklets: which of their frames are encoded, and how these become one encoding.
+"""Tracklets: which of their frames are encoded, how these become one encoding, how far two are
+apart.
 
 Temporal pooling (TP) is the mean over the sampled frames; temporal partition pooling (TPP) cuts
-them into groups by time, takes the mean of each and concatenates (SCR, section 4.3, Table 5).
+them into groups by time and takes the mean of each (SCR, section 4.3, Table 5). The text then
+concatenates the groups; its authors' code compares each group with each (``compare="pairs"``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -19,10 +21,14 @@ from torch import Tensor
 from reidlib.data.sampler import generator
 from reidlib.errors import ReidError, nearest
 from reidlib.models.base import Encoding
+from reidlib.system.compute import full_precision
 from reidlib.system.types import check_type
 
-Sampling = Literal["even", "random"]
+Sampling = Literal["even", "starts", "random"]
+Short = Literal["spread", "last"]
+Compare = Literal["concatenated", "pairs"]
 CHUNK = 4096  # frames whose encodings are held at once, before they are pooled
+BLOCK = 2**24  # distances between groups that are held at once
 _STREAM = 40  # of the random numbers that draw frames, beside those of ``data``
 
 
@@ -30,14 +36,15 @@ _STREAM = 40  # of the random numbers that draw frames, beside those of ``data``
 class Pooling:
     """How the frames of a tracklet become one encoding.
 
-    frames: how many are sampled from each tracklet, None for all of them. sampling: "even" or
-    "random", see ``sample_frames``; seed: of the random one. groups: the sampled frames, in
-    temporal order, are cut into so many runs of (nearly) equal length, whose means are
-    concatenated: 1 is TP, 3 (beginning, middle, end) SCR's TPP. frame_norm: divides each frame's
-    vectors [D], after mirror averaging, by their L2 norm before the mean, so that every frame
-    counts alike; without it a frame with a longer vector counts more. Either way the distance
-    divides the tracklet's vector by its own norm. The paper does not say which it did.
-    Raises ReidError for a value out of range.
+    frames: how many are sampled from each tracklet, None for all of them. sampling: "even",
+    "starts" or "random", short: "spread" or "last", see ``sample_frames``; seed: of the random one.
+    groups: the sampled frames, in temporal order, are cut into so many runs of (nearly) equal
+    length, whose means are concatenated: 1 is TP, 3 (beginning, middle, end) SCR's TPP.
+    frame_norm: divides each frame's vectors [D], after mirror averaging, by their L2 norm before
+    the mean, so that every frame counts alike; without it a frame with a longer vector counts more.
+    compare: "concatenated" is the text of SCR, by the model's own distance, which divides the
+    tracklet's vector by its norm; "pairs" is ``pair_distances``. SCR's authors' code is
+    ``AUTHORS``. Raises ReidError for a value out of range.
     """
 
     frames: int | None = None
@@ -45,15 +52,18 @@ class Pooling:
     groups: int = 1
     frame_norm: bool = False
     seed: int = 0
+    short: Short = "spread"
+    compare: Compare = "concatenated"
 
     def __post_init__(self) -> None:
         check_type(self.frames, int | None, "frames")
         check_type(self.groups, int, "groups")
         check_type(self.frame_norm, bool, "frame_norm")
         check_type(self.seed, int, "frame_seed")
-        if self.sampling not in get_args(Sampling):
-            known = get_args(Sampling)
-            raise ReidError(f'unknown sampling "{self.sampling}"{nearest(self.sampling, known)}')
+        words = {"sampling": Sampling, "short": Short, "compare": Compare}
+        for name, known in words.items():
+            if (given := getattr(self, name)) not in get_args(known):
+                raise ReidError(f'unknown {name} "{given}"{nearest(given, get_args(known))}')
         if self.frames is None and self.sampling == "random":
             raise ReidError('sampling "random" needs a number of frames: add frames=15')
         if self.seed < 0:
@@ -65,17 +75,35 @@ class Pooling:
             )
 
 
-def sample_frames(length: int, number: int, rng: np.random.Generator | None = None) -> np.ndarray:
+# what SCR's authors' code does where their text is silent, as options of ``evaluate``; its even
+# sampling is "starts"
+AUTHORS: Mapping[str, Any] = {"frame_norm": True, "short": "last", "compare": "pairs"}
+
+
+def sample_frames(
+    length: int,
+    number: int,
+    sampling: Sampling = "even",
+    short: Short = "spread",
+    rng: np.random.Generator | None = None,
+) -> np.ndarray:
     """``number`` positions, int64 in [0, length), ascending, out of a tracklet of that length.
 
-    Without ``rng`` evenly: the middles of ``number`` equal parts of the tracklet, so that the k-th
-    of n groups of them lies in the k-th n-th of its time. With ``rng`` at random. A tracklet with
-    fewer frames shows each of them as often as another, or once more; else none is shown twice.
+    The tracklet is cut into ``number`` equal parts: "even" takes their middles, so that the k-th
+    of n groups of them lies in the k-th n-th of its time; "starts" their first frames, so that the
+    end is never seen. "random" draws from ``rng``; none is shown twice. Of a tracklet with fewer
+    frames than ``number``, "spread" shows each as often as another, or once more; "last" shows all
+    and then the last one again.
     """
     if length < 1 or number < 1:
         raise ReidError(f"cannot sample {number} frames from {length}: both must be at least 1")
+    if length < number and short == "last":
+        return np.minimum(np.arange(number), length - 1)
+    if sampling != "random":
+        half = 1 if sampling == "even" else 0
+        return (2 * np.arange(number) + half) * length // (2 * number)
     if rng is None:
-        return (2 * np.arange(number) + 1) * length // (2 * number)
+        raise ReidError("random frames need a generator")
     whole, rest = divmod(number, length)
     drawn = rng.permutation(length)[:rest]
     return np.sort(np.concatenate([np.tile(np.arange(length), whole), drawn]))
@@ -171,7 +199,7 @@ def plan(split: pd.DataFrame, pooling: Pooling = Pooling()) -> Plan:
     for images, name in zip(order, table["tracklet"], strict=True):
         n = pooling.frames or max(len(images), pooling.groups)
         rng = generator(pooling.seed, _STREAM, int(name) % 2**32)
-        chosen = sample_frames(len(images), n, rng if pooling.sampling == "random" else None)
+        chosen = sample_frames(len(images), n, pooling.sampling, pooling.short, rng)
         once, where = np.unique(chosen, return_inverse=True)
         rows.append(images[once])
         sampled.append(first[-1] + where)
@@ -209,6 +237,20 @@ def pool_tracklets(
         return {key: value[rows.to(value.device)] for key, value in encoding.items()}
 
     return planned.encode(some), planned.table
+
+
+def pair_distances(query: Tensor, gallery: Tensor, groups: int) -> Iterator[Tensor]:
+    """Row blocks [B, G] of the sum of all ``groups`` ** 2 Euclidean distances between the groups of
+    two tracklets, as SCR's authors' code compares them.
+
+    query, gallery: [Q, groups * D] and [G, groups * D], the groups one after the other. The order
+    of the groups in time is thereby lost: somebody who walks to and fro is the same.
+    """
+    right = gallery.reshape(len(gallery) * groups, -1)
+    for some in query.split(max(1, BLOCK // max(1, len(right) * groups))):
+        with full_precision():
+            each = torch.cdist(some.reshape(len(some) * groups, -1), right)
+        yield each.reshape(len(some), groups, len(gallery), groups).sum((1, 3))
 
 
 def _means(value: Tensor, cell: Tensor, number: int) -> Tensor:

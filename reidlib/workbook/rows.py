@@ -31,7 +31,7 @@ COLUMNS = (
     "low",  # 95 % interval over queries
     "high",
     "against",  # the row that the gain is over
-    "gain",  # NaN if that row is not measured here
+    "gain",  # NaN if that row is not measured here, and over itself
     "gain_low",  # the same, paired: more than chance if 0 is outside
     "gain_high",
     "protocol",
@@ -155,7 +155,7 @@ def _lines(
         values = pd.Series([100 * score.as_dict()[metric] for score in own.scores])
         low, high = interval(own.scores, metric)
         gains = dict.fromkeys(("gain", "gain_low", "gain_high"), float("nan"))
-        if other:
+        if other and against != name:
             gain = compare(other.scores, own.scores, metric)
             found = (gain.difference, gain.low, gain.high)
             gains = {key: 100 * value for key, value in zip(gains, found, strict=True)}

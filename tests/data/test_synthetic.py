@@ -21,6 +21,7 @@ from reidlib.data.drawn import cache as drawn_cache
 from reidlib.data.drawn import synthetic
 from reidlib.data.drawn.people.figure import figure
 from reidlib.data.drawn.people.palette import BAG, PALETTE
+from reidlib.data.drawn.people.picture import Change, change
 from reidlib.data.drawn.people.pose import Gait, View
 from reidlib.data.drawn.people.raster import Frame, draw, turn
 from reidlib.data.drawn.people.shapes import Limb
@@ -271,6 +272,46 @@ def test_tracklets_are_consecutive() -> None:
     still = [picture(0, "a", Shot(1, 2, 0, f), error=0.0, plain=True)[0] for f in range(3)]
     steps = [np.mean(still[0] != other) for other in still]
     assert steps[0] == 0 < steps[1] < steps[2]  # the walk goes on
+
+
+def test_walks_that_change_turn_darken_and_are_crossed() -> None:
+    shots = [Shot(9, 1, 0, frame, changing=True) for frame in range(20)]
+    found = [change(0, 1, shot) for shot in shots]
+    turns = np.array([one.turn for one in found])
+    assert turns[0] == 0
+    assert 1 / 7 < abs(turns[-1]) < 1 / 2
+    assert np.diff(turns) == pytest.approx(turns[1])  # steadily
+    light = np.array([one.light for one in found])
+    assert light[10] == pytest.approx(1)
+    assert np.diff(light) == pytest.approx(light[1] - light[0])
+    assert light[0] != pytest.approx(1, abs=0.04)
+    walks = [[change(0, 1, Shot(who, 0, 0, f, changing=True)).passer for f in range(20)]
+             for who in range(60)]  # fmt: skip
+    crossed = [sum(at is not None for at in walk) for walk in walks]
+    assert 30 < sum(map(bool, crossed)) < 60
+    assert change(0, 1, Shot(9, 1, 0, 7)) == Change()
+
+    def alike(changing: bool) -> float:
+        """The mean correlation of frames that are half a walk apart."""
+        frames = [
+            [
+                picture(0, "b", Shot(who, 1, 0, f, changing=changing), size=(32, 16))[0]
+                for f in (0, 10)
+            ]
+            for who in range(8)
+        ]
+        return float(np.mean([np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in frames]))
+
+    assert alike(True) < alike(False) - 0.05
+
+
+def test_only_walks_that_change_are_other_pictures() -> None:
+    videos = {**SMALL, "tracklets": True, "frames": 3}
+    still, changing = (load(**videos, changing=on) for on in (False, True))
+    assert load(**videos).fingerprint == still.fingerprint != changing.fingerprint
+    assert still.train[["pid", "cam", "tracklet"]].equals(
+        changing.train[["pid", "cam", "tracklet"]]
+    )
 
 
 def test_logos_are_seen_from_the_front_and_faces_not_from_behind() -> None:

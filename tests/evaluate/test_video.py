@@ -1,6 +1,7 @@
 """Tracklets: sampled frames, temporal (partition) pooling, their evaluation."""
 
 import inspect
+import math
 from collections import Counter
 
 import numpy as np
@@ -20,7 +21,7 @@ from reidlib.errors import ReidError
 from reidlib.evaluate import video
 from reidlib.evaluate.encode import encode_split
 from reidlib.evaluate.metrics import score
-from reidlib.evaluate.retrieval import evaluate
+from reidlib.evaluate.retrieval import Encoded, evaluate
 from reidlib.evaluate.video import Pooling, plan, pool_tracklets, sample_frames
 from reidlib.models.base import ReIDModel
 from reidlib.train.loop import fit
@@ -51,10 +52,15 @@ def naive(feature, table, pooling):
     for name in sorted(table.tracklet.unique()):
         own = table[table.tracklet == name].sort_values("frame")
         n = pooling.frames or max(len(own), pooling.groups)
-        if pooling.sampling == "even":
+        if pooling.short == "last" and len(own) < n:
+            chosen = [*range(len(own)), *[len(own) - 1] * (n - len(own))]
+        elif pooling.sampling == "even":
             chosen = [int((k + 0.5) * len(own) / n) for k in range(n)]
+        elif pooling.sampling == "starts":
+            chosen = [math.floor(k * len(own) / n) for k in range(n)]
         else:
-            chosen = sample_frames(len(own), n, video.generator(pooling.seed, 40, int(name)))
+            rng = video.generator(pooling.seed, 40, int(name))
+            chosen = sample_frames(len(own), n, "random", rng=rng)
         frames = feature[torch.tensor(own.index.to_numpy()[list(chosen)])]
         if pooling.frame_norm:
             frames = frames / frames.norm(dim=1, keepdim=True)
@@ -75,6 +81,8 @@ def naive(feature, table, pooling):
         Pooling(15, "even", 3, frame_norm=True),
         Pooling(15, "random", 3, seed=4),
         Pooling(4, "random", 3),
+        Pooling(15, "starts", 3, frame_norm=True, short="last"),
+        Pooling(4, "random", short="last"),
     ],
 )
 def test_pooling_equals_a_loop_over_tracklets(monkeypatch, chunk, pooling):
@@ -87,26 +95,35 @@ def test_pooling_equals_a_loop_over_tracklets(monkeypatch, chunk, pooling):
 
 
 @pytest.mark.parametrize(
-    ("length", "number", "expected"),
+    ("length", "number", "middles", "starts"),
     [
-        (15, 5, [1, 4, 7, 10, 13]),
-        (30, 15, list(range(1, 30, 2))),
-        (15, 15, list(range(15))),
-        (4, 3, [0, 2, 3]),
-        (1, 3, [0, 0, 0]),
-        (2, 5, [0, 0, 1, 1, 1]),
-        (100, 1, [50]),
+        (15, 5, [1, 4, 7, 10, 13], [0, 3, 6, 9, 12]),
+        (30, 15, list(range(1, 30, 2)), list(range(0, 30, 2))),
+        (15, 15, list(range(15)), list(range(15))),
+        (4, 3, [0, 2, 3], [0, 1, 2]),
+        (1, 3, [0, 0, 0], [0, 0, 0]),
+        (2, 5, [0, 0, 1, 1, 1], [0, 0, 0, 1, 1]),
+        (100, 1, [50], [0]),
     ],
 )
-def test_even_sampling_by_hand(length, number, expected):
-    assert sample_frames(length, number).tolist() == expected
+def test_even_sampling_by_hand(length, number, middles, starts):
+    assert sample_frames(length, number).tolist() == middles
+    assert sample_frames(length, number, "starts").tolist() == starts
+
+
+@pytest.mark.parametrize("sampling", ["even", "starts", "random"])
+def test_a_short_tracklet_shows_its_last_frame_again(sampling):
+    rng = np.random.default_rng(0)
+    assert sample_frames(2, 5, sampling, "last", rng).tolist() == [0, 1, 1, 1, 1]
+    assert sample_frames(5, 5, sampling, "last", rng).tolist() == [0, 1, 2, 3, 4]
 
 
 @given(st.integers(1, 400), st.integers(1, 60), st.integers(0, 5))
 def test_sampled_positions(length, number, seed):
     even = sample_frames(length, number)
-    drawn = sample_frames(length, number, np.random.default_rng(seed))
-    for chosen in (even, drawn):
+    starts = sample_frames(length, number, "starts")
+    drawn = sample_frames(length, number, "random", rng=np.random.default_rng(seed))
+    for chosen in (even, starts, drawn):
         assert len(chosen) == number
         assert (np.diff(chosen) >= 0).all()
         assert 0 <= chosen[0] <= chosen[-1] < length
@@ -191,6 +208,55 @@ def test_evaluation_equals_the_loop_and_encodes_what_it_samples():
         assert found.as_dict() == pytest.approx(expected.as_dict())
 
 
+@pytest.mark.parametrize("block", [1, 2**24])
+def test_the_authors_distance_is_a_sum_over_pairs_of_groups(monkeypatch, block):
+    """Against a loop: every frame normalised, the means of three groups, nine distances."""
+    monkeypatch.setattr(video, "BLOCK", block)
+    query, gallery = walks((3, 9, 20), 1), walks((20, 1, 9, 30, 31, 6), 2)
+    query["cam"] = 5
+    dataset = Dataset("made", query, query, gallery, "0", protocol="tracklet")
+    banks = {"query_bank": Bank(len(query), 1), "gallery_bank": Bank(len(gallery), 2)}
+    model = Tiny()
+    sides = []
+    for table, bank in zip((query, gallery), banks.values(), strict=True):
+        feature = encode_split(model, bank)["feature"]
+        of_each = []
+        for name in sorted(table.tracklet.unique()):
+            own = table[table.tracklet == name].sort_values("frame").index.to_list()
+            chosen = [own[min(k, len(own) - 1)] for k in range(15)]
+            if len(own) >= 15:
+                chosen = [own[k * len(own) // 15] for k in range(15)]
+            each = [feature[k] / feature[k].norm() for k in chosen]
+            of_each.append([sum(each[5 * g : 5 * g + 5]) / 5 for g in range(3)])
+        sides.append(of_each)
+    expected = torch.tensor(
+        [[sum(float((a - b).norm()) for a in q for b in g) for g in sides[1]] for q in sides[0]]
+    )
+    pooled = [torch.stack([torch.cat(groups) for groups in side]) for side in sides]
+    found = torch.cat([*video.pair_distances(*pooled, 3)])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    names = [t.drop_duplicates("tracklet").sort_values("tracklet") for t in (query, gallery)]
+    scored = score(expected, *(t.pid for t in names), *(t.cam for t in names))
+    options = {"frames": 15, "sampling": "starts", "groups": 3, **video.AUTHORS}
+    assert evaluate(model, dataset, **options, **banks).as_dict() == pytest.approx(scored.as_dict())
+
+
+def test_encodings_stand_for_the_images():
+    query, gallery = walks((3, 9, 20), 1), walks((20, 1, 9), 2)
+    query["cam"] = 5
+    gallery.loc[gallery.tracklet == 10, "pid"] = -1
+    dataset = Dataset("made", query, query, gallery, "0", protocol="tracklet")
+    model, options = Tiny(), {"frames": 6, "groups": 3}
+    images = {"query_bank": Bank(len(query), 1), "gallery_bank": Bank(len(gallery), 2)}
+    made = {k: Encoded(encode_split(model, bank), model.size) for k, bank in images.items()}
+    expected = evaluate(model, dataset, **options, **images)
+    model.calls = 0
+    assert evaluate(model, dataset, **options, **made).as_dict() == expected.as_dict()
+    assert model.calls == 0
+    with pytest.raises(ReidError, match="the bank holds"):
+        evaluate(model, dataset, query_bank=made["gallery_bank"])
+
+
 def test_one_group_is_temporal_pooling():
     table = walks()
     feature = torch.randn(len(table), 6)
@@ -210,6 +276,9 @@ def test_one_group_is_temporal_pooling():
         ({"frames": 3, "sampling": "evenly"}, 'did you mean "even"'),
         ({"sampling": "random"}, "needs a number of frames"),
         ({"frame_seed": -1}, "frame_seed is -1"),
+        ({"short": "first"}, 'unknown short "first"'),
+        ({"compare": "pair"}, 'did you mean "pairs"'),
+        ({"compare": "pairs"}, "goes with no other distance"),
         ({"groups": 2}, 'also compares "map"'),
         ({"protocol": "market1501", "frames": 15}, 'for protocol="tracklet", not "market1501"'),
     ],
@@ -222,6 +291,8 @@ def test_options_are_strict(options, message):
         evaluate(Mapped(), dataset, **{"protocol": "tracklet", **banks, **options})
     with pytest.raises(ReidError, match="cannot sample 3 frames from 0"):
         sample_frames(0, 3)
+    with pytest.raises(ReidError, match="need a generator"):
+        sample_frames(4, 3, "random")
 
 
 class Mapped(Tiny):
@@ -259,7 +330,7 @@ def test_images_of_an_identity_come_from_different_tracklets_by_camera():
 def test_profiles_have_a_stand_in_for_mars(profile, monkeypatch):
     drawn = []
     monkeypatch.setattr("reidlib.workbook.report.load", lambda name, **o: drawn.append((name, o)))
-    Report("00_quickstart", profile).domain_dataset("mars")
+    Report("40_scr", profile).domain_dataset("mars")
     ((name, options),) = drawn
     assert name == "synthetic"
     entries = synthetic._plan({**DEFAULTS, **options})
@@ -281,6 +352,7 @@ def test_the_fixture_of_edge_drawings(mars_root):
         "TP(R)": {"frames": 15, "sampling": "random"},
         "TP(E)": {"frames": 15},
         "TPP(E)": {"frames": 15, "groups": 3},
+        "TPP(E), the code's": {"frames": 15, "sampling": "starts", "groups": 3, **video.AUTHORS},
     }.items():
         found = evaluate(model, dataset, protocol="tracklet", **options)
         assert (found.num_queries, found.num_valid) == (tracks, tracks)

@@ -79,6 +79,7 @@ def load(
     tracklets: bool = False,
     frames: int = 8,
     test_only: bool = False,
+    changing: bool = False,
 ) -> Dataset:
     """Synthetic people with the Market-1501 protocol; drawn on the first call, cached afterwards.
 
@@ -91,6 +92,7 @@ def load(
     junk (pid -1): gallery boxes that miss most of the person.
     tracklets: ``images`` counts walks of ``frames`` pictures each, the columns ``tracklet`` and
     ``frame`` say which; one walk of an identity by a camera is the query.
+    changing: walks turn, pass through light and shade, are crossed by others (``picture.change``).
     test_only: draws query and gallery alone, for a model that was trained on other options; the
     people are the same.
 
@@ -100,8 +102,9 @@ def load(
     Raises ReidError for a value out of range.
     """
     options = _checked(locals())
-    if not test_only:
-        del options["test_only"]  # as before there was this option: fingerprints stay
+    for late in ("test_only", "changing"):
+        if not options[late]:
+            del options[late]  # as before there was this option: fingerprints stay
     name = "synthetic" if domain == "a" else f"synthetic-{domain}"
     drawing, folders = {"drawing": DRAWING, **options}, list(FOLDERS.values())
     return drawn.dataset(
@@ -131,7 +134,7 @@ def _plan(options: dict[str, Any]) -> list[Entry]:
     def add(split: str, pid: int, who: int, cam: int, occasion: int) -> None:
         tracklet = next(walks) if options["tracklets"] else None
         for frame in range(frames if options["tracklets"] else 1):
-            shot = Shot(who, cam, occasion, frame, junk=pid == -1)
+            shot = Shot(who, cam, occasion, frame, pid == -1, options.get("changing", False))
             plan.append(Entry(split, pid, shot, 1 + occasion * frames + frame, tracklet))
 
     for who in range(first, train_ids + test_ids):

@@ -4,11 +4,15 @@ SCR argues that partitions keep what attention to the primary information drops:
 bag, the shoes, a logo. Embedded people have these as attributes. A linear probe is fitted on some
 people's images and read on other people's: what it finds there lies in the feature itself, in a
 linear direction.
+
+Three people share each outfit. What is drawn anew for an interval is therefore the outfit, no
+outfit is on both sides of the probe, and of two sides by the parity of the pid none is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,13 +24,15 @@ from torch import Tensor
 from reidlib.data.bank import ImageBank
 from reidlib.data.drawn.people.palette import PALETTE
 from reidlib.errors import ReidError, nearest
+from reidlib.evaluate.compare import Interval, bootstrap
 from reidlib.evaluate.encode import encode_split
 from reidlib.models import ReIDModel
 from reidlib.models.base import device_of
 
-RIDGES = (0.1, 1.0, 10.0, 100.0, 1000.0)
+RIDGES = tuple(10.0**k for k in range(-5, 5))
 FOLDS = 3
-PEOPLE = 2  # a value that fewer people have, on either side, is not asked for
+OUTFITS = 4  # a value that is seen in fewer outfits, on either side, is not asked for
+PIXELS = (24, 12)  # rows and columns that ``pixels`` shrinks an image to
 
 
 def tone(colour: str) -> str:
@@ -38,7 +44,7 @@ def tone(colour: str) -> str:
     return "dark" if sum(rgb) / 3 < 110 else "light"
 
 
-# What is asked of a person's attributes; small things first, large areas last, for comparison.
+# What is asked of a person's attributes; small things first, large areas (PRIMARY) last.
 # An attribute belongs to the person: it is asked of images that do not show it, too.
 TARGETS: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "strap": lambda t: t["bag"].isin(("backpack", "shoulder")),  # yes, no
@@ -55,6 +61,75 @@ TARGETS: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "lower colour": lambda t: t["lower_colour"].map(tone),  # dark, light, vivid
 }
 
+PRIMARY = ("sleeves", "lower garment", "upper colour", "lower colour")
+SECONDARY = tuple(name for name in TARGETS if name not in PRIMARY)
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """What a linear probe reads of each attribute from each feature. table: as ``attribute_probe``
+    says. right: by feature and attribute, whether it was right on each image that was asked, and
+    each image's value; which images that were (positions in ``outfit``), whose outfit each image
+    of the tested side is."""
+
+    table: pd.DataFrame
+    right: Mapping[tuple[str, str], tuple[np.ndarray, np.ndarray]]
+    asked: Mapping[str, np.ndarray]
+    outfit: np.ndarray
+
+    def cells(self, feature: str, attributes: Sequence[str]) -> np.ndarray:
+        """[N, K]: of every value of the attributes whether each image has it and was read right,
+        then, in the second half, whether it has it."""
+        hits, there = [], []
+        for name in attributes:
+            right, value = self.right[feature, name]
+            one_hot = np.zeros((len(self.outfit), value.max() + 1))
+            one_hot[self.asked[name], value] = 1
+            read = np.zeros(len(self.outfit))
+            read[self.asked[name]] = right
+            hits.append(one_hot * read[:, None])
+            there.append(one_hot)
+        return np.concatenate([*hits, *there], 1)
+
+    def values(self, attributes: Sequence[str]) -> list[int]:
+        """How many values each of the attributes has."""
+        names = self.table.drop_duplicates("attribute").set_index("attribute")["values"]
+        return [int(names[name]) for name in attributes]
+
+
+def balanced(values: Sequence[int]) -> Callable[[np.ndarray], np.ndarray]:
+    """The statistic of ``bootstrap`` over ``Probe.cells``: the mean over attributes of their
+    balanced accuracy in percent. A draw without anybody who has one of the values is NaN, which the
+    bootstrap leaves out: every value counts in every draw."""
+    weight = np.concatenate([np.full(n, 100 / n / len(values)) for n in values])
+
+    def accuracy(sums: np.ndarray) -> np.ndarray:
+        half = len(weight)
+        with np.errstate(invalid="ignore"):
+            shares = sums[..., :half] / sums[..., half : 2 * half]
+        return shares @ weight
+
+    return accuracy
+
+
+def told_more(
+    probes: Sequence[Probe], before: str, after: str, attributes: Sequence[str]
+) -> Interval:
+    """By how many points the feature ``after`` tells more of the attributes than ``before``: the
+    mean over those of ``attributes`` that were asked, with an interval over outfits and seeds.
+    probes: of each seed, on the same people."""
+    asked = [name for name in attributes if name in probes[0].asked]
+    one, two = (np.stack([p.cells(f, asked) for p in probes]) for f in (before, after))
+    statistic = balanced(probes[0].values(asked))
+    return bootstrap(two, probes[0].outfit, minus=one, statistic=statistic, repeats=2000)
+
+
+def pixels(*sides: pd.DataFrame) -> tuple[Tensor, ...]:
+    """The feature that no network is needed for: the images of each table shrunk to PIXELS and
+    strung together, [N, 3 * 24 * 12]."""
+    banks = [ImageBank.from_split(side, PIXELS) for side in sides]
+    return tuple(bank.images(slice(0, len(bank))).flatten(1) for bank in banks)
+
 
 def attribute_probe(
     features: Mapping[str, tuple[Tensor, Tensor]],
@@ -65,67 +140,73 @@ def attribute_probe(
     components: int | None = None,
     repeats: int = 2000,
     seed: int = 0,
-    level: float = 0.95,
-) -> pd.DataFrame:
+) -> Probe:
     """What a linear probe reads of each attribute from each feature, on people it did not see.
 
     features: name -> features [N, D] of the images of ``train`` and [M, D] of those of ``test``,
-    tables of embedded people (pid and attributes). Images of nobody (pid 0 or -1) are left out.
-    targets: keys of TARGETS; None: all that have two values or more. A value counts if PEOPLE
-    people have it on both sides; images with another one are left out. The probe is ridge
+    tables of embedded people (pid, outfit and attributes). Images of nobody (pid 0 or -1) are left
+    out. targets: keys of TARGETS; None: all that have two values or more. A value counts if it is
+    seen in OUTFITS outfits on both sides; images with another one are left out. The probe is ridge
     regression to one-hot values, weighted so that all values count alike, from features
     standardised on the training side; its strength is the one of RIDGES that is best on left-out
-    people of the training side.
+    outfits of the training side.
     A longer feature tells a linear probe more: to compare like with like choose equal D, or
     ``components``, which keeps so many principal components of the standardised training features.
-    The interval says what other people of ``test`` would give, not other people to fit on: with a
-    few dozen of these a probe that finds nothing may also lie below chance.
+    The interval says what other people of ``test`` would give, not other people to fit on.
 
-    Returns a row for each feature and attribute: feature, attribute, accuracy (balanced: the mean
-    over values of the share of their images that is right), low, high (bootstrap over the
-    people of ``test``), chance (1 / values), all in percent; values, people, images (of ``test``),
-    dimension, ridge. Raises ReidError if someone is on both sides or an attribute has one value.
+    The table has a row for each feature and attribute: feature, attribute, accuracy (balanced: the
+    mean over values of the share of their images that is right), low, high (95 %, bootstrap over
+    the outfits of ``test``, no draw without any of the values), chance (1 / values), all in
+    percent; values, people, outfits, images (of ``test``), dimension, ridge. Raises ReidError if
+    somebody's outfit is on both sides or an attribute has one value.
     """
     sides = [table["pid"].to_numpy() > 0 for table in (train, test)]
     train, test = train[sides[0]], test[sides[1]]
-    if both := sorted(set(train["pid"]) & set(test["pid"])):
-        raise ReidError(f"person {both[0]} is on both sides: fit and test on different people")
-    if repeats < 1 or not 0 < level < 1:
-        raise ReidError(f"repeats is {repeats}, level {level}: need one, and a level in (0, 1)")
+    for what, column in (("person", "pid"), ("outfit", "outfit")):
+        if both := sorted(set(train[column]) & set(test[column])):
+            raise ReidError(f"{what} {both[0]} is on both sides: fit and test on different people")
     asked = {name: _labels(train, test, name) for name in targets or TARGETS}
     short = [name for name, (*_, values) in asked.items() if len(values) < 2]
     if short and (targets or len(short) == len(asked)):
         raise ReidError(
-            f'"{short[0]}" has {len(asked[short[0]][2])} values that {PEOPLE} people have on both '
-            "sides: take more people, or other targets"
+            f'"{short[0]}" has {len(asked[short[0]][2])} values that {OUTFITS} outfits have on '
+            "both sides: take more people, or other targets"
         )
     asked = {name: labels for name, labels in asked.items() if name not in short}
+    outfit = test["outfit"].to_numpy()
+    right, there = {}, {name: np.flatnonzero(told >= 0) for name, (_, told, _) in asked.items()}
     rows = []
     for feature, given in features.items():
         x, y = _prepared(feature, given, sides, components)
         for attribute, (fit, told, values) in asked.items():
-            known, there = fit >= 0, told >= 0
-            who = train["pid"].to_numpy()[known]
+            known, these = fit >= 0, there[attribute]
+            who = train["outfit"].to_numpy()[known]
             ridge = _best_ridge(x[known], fit[known], who, len(values), seed)
             weights = _ridge(x[known], fit[known], len(values), [ridge])[0]
-            right = _read(weights, y[there]) == told[there]
-            found = _balanced(
-                right, told[there], test["pid"].to_numpy()[there], repeats, seed, level
-            )
+            read = _read(weights, y[these]) == told[these]
+            right[feature, attribute] = read, told[these]
             rows.append(
                 {
                     "feature": feature,
                     "attribute": attribute,
-                    **dict(zip(("accuracy", "low", "high"), found, strict=True)),
                     "chance": 100 / len(values),
                     "values": len(values),
-                    "people": test["pid"][there].nunique(),
-                    "images": int(there.sum()),
+                    "people": test.iloc[these]["pid"].nunique(),
+                    "outfits": len(set(outfit[these])),
+                    "images": len(these),
                     "dimension": x.shape[1],
                     "ridge": ridge,
                 }
             )
-    return pd.DataFrame(rows)
+    found = Probe(pd.DataFrame(rows), right, there, outfit)
+    for k, row in enumerate(rows):
+        name = [str(row["attribute"])]
+        one = bootstrap(
+            found.cells(str(row["feature"]), name)[None], outfit,
+            statistic=balanced(found.values(name)), repeats=repeats, seed=seed,
+        )  # fmt: skip
+        rows[k] = row | {"accuracy": one.value, "low": one.low, "high": one.high}
+    return Probe(pd.DataFrame(rows), right, there, outfit)
 
 
 def features_of(
@@ -158,7 +239,7 @@ def features_of(
 def _labels(
     train: pd.DataFrame, test: pd.DataFrame, name: str
 ) -> tuple[np.ndarray, np.ndarray, list[Any]]:
-    """Values as numbers on both sides (-1: too few people have it), and the values."""
+    """Values as numbers on both sides (-1: too few outfits have it), and the values."""
     if name not in TARGETS:
         raise ReidError(f'no attribute "{name}"{nearest(name, TARGETS)}')
     try:
@@ -167,8 +248,8 @@ def _labels(
         raise ReidError(
             f"the tables have no column {error}, of embedded people: there are no attributes to ask"
         ) from None
-    counts = [t["pid"].groupby(v).nunique() for t, v in zip((train, test), sides, strict=True)]
-    values = [v for v in counts[0].index if min(c.get(v, 0) for c in counts) >= PEOPLE]
+    counts = [t["outfit"].groupby(v).nunique() for t, v in zip((train, test), sides, strict=True)]
+    values = [v for v in counts[0].index if min(c.get(v, 0) for c in counts) >= OUTFITS]
     one, two = (pd.Index(values).get_indexer(side) for side in sides)
     return one, two, values
 
@@ -224,7 +305,7 @@ def _read(weights: Weights, x: Tensor) -> np.ndarray:
 
 
 def _best_ridge(x: Tensor, value: np.ndarray, who: np.ndarray, number: int, seed: int) -> float:
-    """The ridge with the best balanced accuracy on people left out of the fit, in FOLDS parts."""
+    """The ridge with the best balanced accuracy on outfits left out of the fit, in FOLDS parts."""
     people, index = np.unique(who, return_inverse=True)
     fold = (np.random.default_rng(seed).permutation(len(people)) % FOLDS)[index]
     said = np.full((len(RIDGES), len(value)), -1)
@@ -235,20 +316,3 @@ def _best_ridge(x: Tensor, value: np.ndarray, who: np.ndarray, number: int, seed
             said[:, out] = [_read(weights, x[out]) for weights in fits]
     share = [np.mean([(row == value)[value == v].mean() for v in range(number)]) for row in said]
     return RIDGES[int(np.argmax(share))]
-
-
-def _balanced(
-    right: np.ndarray, value: np.ndarray, who: np.ndarray, repeats: int, seed: int, level: float
-) -> tuple[float, float, float]:
-    """Balanced accuracy in percent and its percentile interval over resampled people."""
-    people, index = np.unique(who, return_inverse=True)
-    hits, total = np.zeros((2, len(people), value.max() + 1))
-    np.add.at(total, (index, value), 1)
-    np.add.at(hits, (index, value), right)
-    rng = np.random.default_rng(seed)
-    times = rng.multinomial(len(people), np.full(len(people), 1 / len(people)), repeats)
-    with np.errstate(invalid="ignore"):  # a value that nobody drawn has does not count
-        drawn = np.nanmean((times @ hits) / (times @ total), axis=1)
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    mean = (hits.sum(0) / total.sum(0)).mean()
-    return 100 * float(mean), 100 * float(low), 100 * float(high)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from reidlib.models.base import device_of, evaluating
 from reidlib.models.receptive import edges, map_length, receptive_field
+from reidlib.papers.scr.attributes import PRIMARY
 from reidlib.papers.scr.model import SCR, Part, Partition
 from reidlib.visualize.architecture import Box, boxes_of, draw_boxes, stages, totals
 from reidlib.visualize.maps import Similarity, grad_cam, heat_grid
@@ -29,13 +30,14 @@ Corner = tuple[float, float, float]  # x, y, depth of a block's lower left front
 
 
 def architecture(model: SCR, image_size: tuple[int, int] | None = None) -> Figure:
-    """Fig. 3: a lane for each branch, with how it is partitioned.
+    """Fig. 3: a lane for each branch, with how it is partitioned, its layers and its losses.
 
     image_size: (H, W), default the model's.
     """
     table, size = stages(model, image_size), image_size or model.size
     boxes = _boxes(model, boxes_of(table, size, {}))
-    return draw_boxes(boxes, f"SCR, {totals(table, size)}")
+    length = model.width * len(model.part_names)
+    return draw_boxes(boxes, f"SCR, {totals(table, size)}, representation of {length:,} values")
 
 
 def _boxes(model: SCR, boxes: list[Box]) -> list[Box]:
@@ -44,11 +46,15 @@ def _boxes(model: SCR, boxes: list[Box]) -> list[Box]:
     for box in boxes:
         stage, *rest = box.name.split(".")
         if stage not in ("branches", "heads"):
-            found.append(replace(box, name=box.name.removeprefix("trunk.")))
+            name = box.name.removeprefix("trunk.")
+            found.append(replace(box, name=f"{name}_1" if name == "conv4" else name))
             continue
-        partition = model.partitions[int(rest[0])]
+        number = int(rest[0])
+        partition = model.partitions[number]
         if stage == "branches":
-            found.append(replace(box, name=f"{partition.name} {rest[1]}"))
+            blocks = len(getattr(model.branches[number], rest[1]))
+            last = f"_2 to _{blocks + 1}" if rest[1] == "conv4" and blocks > 1 else ""
+            found.append(replace(box, name=f"{partition.name} {rest[1]}{last}"))
             continue
         lengths = partition.lengths(model.channels)
         pooled: tuple[str, ...] = (f"{lengths[0]}",)
@@ -62,11 +68,14 @@ def _boxes(model: SCR, boxes: list[Box]) -> list[Box]:
             replace(box, name="max pooling", lines=pooled, rows=high, pieces=partition.rows)
         )
         pieces = len(partition.parts)
+        layers = f"1×1 conv, BN: {pieces} × {model.width}"
+        losses = f"losses: {pieces} identity" + ", 1 triplet" * model.triplet
         found.append(
             replace(
-                box, column=box.column + 1, name=f"{pieces} head{'s' * (pieces > 1)}", pieces=pieces
+                box, column=box.column + 1, name=f"{pieces} head{'s' * (pieces > 1)}",
+                pieces=pieces, lines=(layers, losses, *box.lines[1:]),
             )
-        )
+        )  # fmt: skip
     return found
 
 
@@ -220,12 +229,52 @@ def part_cams(
     return figure
 
 
+def cam_numbers(
+    columns: Mapping[str, tuple[SCR, str]],
+    images: Tensor,
+    others: Tensor | None = None,
+    body: Tensor | None = None,
+) -> pd.DataFrame:
+    """What the maps of ``part_cams`` look at, as means over images: a row a column of it.
+
+    body: boxes [N, 4] of the person in [-1, 1], where they are known. Columns, in percent: on the
+    person (share of the heat inside of the box; the box's own share of the image is what looking
+    everywhere would give), above half (share of the image that is hotter than half of the hottest
+    place), overlap (of the places above half with those of the row above it: intersection over
+    union), nothing (maps that are 0 everywhere, which the others leave out).
+    """
+    height, width = images.shape[2:]
+    y = (torch.arange(height) + 0.5) / height * 2 - 1
+    x = (torch.arange(width) + 0.5) / width * 2 - 1
+    inside = None
+    if body is not None:
+        x0, y0, x1, y1 = (side[:, None, None] for side in body.unbind(1))
+        inside = (x >= x0) & (x <= x1) & (y[:, None] >= y0) & (y[:, None] <= y1)
+    lines, before = {}, None
+    for title, (model, part) in columns.items():
+        maps = torch.from_numpy(part_cam(model, images, part, others))
+        heat, hot = maps.sum((1, 2)), maps > 0.5
+        seen = heat > 0
+        line = {"above half": hot[seen].float().mean()}
+        if inside is not None:
+            line["on the person"] = ((maps * inside).sum((1, 2)) / heat)[seen].mean()
+            line["box of the person"] = inside.float().mean()
+        if before is not None:
+            both, either = (hot & before).sum((1, 2)), (hot | before).sum((1, 2))
+            line["overlap"] = (both / either)[either > 0].mean()
+        line["nothing"] = (~seen).float().mean()
+        lines[title] = {name: 100 * float(value) for name, value in line.items()}
+        before = hot
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("map")
+
+
 def probed(table: pd.DataFrame) -> Figure:
     """A heat map of the rows of ``attributes.attribute_probe``, in their order.
 
     Each cell: balanced accuracy in percent and its interval; its colour how much of the way from
-    chance to 100 that is. Where the interval reaches chance the numbers are grey. Below each
-    attribute its chance.
+    guessing to always right that is, on a scale that ends at the best cell. Where the interval
+    reaches chance the numbers are grey. Below each attribute its chance. A line parts small things
+    from large areas.
     """
     order = {name: list(dict.fromkeys(table[name])) for name in ("feature", "attribute")}
 
@@ -243,9 +292,12 @@ def probed(table: pd.DataFrame) -> Figure:
         figsize=(1.0 * columns + 3.0, 0.75 * rows + 1.6), layout="constrained"
     )
     sns.heatmap(
-        way, annot=text, fmt="", vmin=0, vmax=1, cmap="viridis", linewidths=1, ax=axis,
-        annot_kws={"fontsize": "small"}, cbar_kws={"label": "from chance (0) to 100 % (1)"},
+        100 * way, annot=text, fmt="", vmin=0, cmap="viridis", linewidths=1, ax=axis,
+        annot_kws={"fontsize": "small"},
+        cbar_kws={"label": "way from guessing (0) to always right (100)"},
     )  # fmt: skip
+    if 0 < (small := sum(name not in PRIMARY for name in way.columns)) < columns:
+        axis.axvline(small, color="black", lw=2)
     within = grid(table.low <= table.chance).to_numpy().ravel()
     for label, weak in zip(axis.texts, within, strict=True):
         if weak:

@@ -158,6 +158,7 @@ class SCR(ReIDModel):
         identities); the text says nothing."""
         super().__init__()
         self.size, self.lambda_, self.triplet, self.margin = size, lambda_, triplet, margin
+        self.width = width
         self.partitions = parse_branches(branches)
         net: Any = build_backbone(backbone, weights, last_stride=1)
         insert_attention(net, attention)

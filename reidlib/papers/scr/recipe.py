@@ -4,10 +4,18 @@ With a ResNet-50 from ImageNet weights on Market-1501 its authors print rank-1 9
 (Table 3), in about 6 hours on a GTX 1080 Ti. They evaluate with the mirror image: ``flip=True``.
 """
 
-from reidlib.train.recipe import Recipe
+from collections.abc import Mapping
+
+import pandas as pd
+
+from reidlib.evaluate.cost import in_classifiers
+from reidlib.models.base import count_parameters
+from reidlib.papers.scr.model import SCR
+from reidlib.train.recipe import Recipe, outline
 
 RECIPE = Recipe(
     model="scr",
+    options={"classifiers": "fan-out"},  # as in the authors' code; the text gives no start
     dataset="market1501",
     backbone="resnet50",
     weights="imagenet",
@@ -48,3 +56,28 @@ def rows() -> dict[str, Recipe]:
         "w/o L_triplet": full.but(triplet=False),
         **{f"lambda={k}": full.but(lambda_=float(k)) for k in (1, 2, 3)},
     }
+
+
+def sizes(rows: Mapping[str, Recipe], printed: pd.DataFrame) -> pd.DataFrame:
+    """What Table 3 prints beside its scores, read off the built networks with 751 identities.
+
+    rows: by name. printed: of the published table, with n_branches and representation_dim. Columns:
+    branches, representation (as the paper writes it, "256*(1+5)"), each also as printed; dimension,
+    parameters (M, without the classifiers).
+    """
+    said = printed.drop_duplicates("row").set_index("row").to_dict("index")
+    lines = {}
+    for name, recipe in rows.items():
+        model = outline(recipe)
+        assert isinstance(model, SCR)
+        parts = [len(partition.parts) for partition in model.partitions]
+        width, sum_of = model.width, "+".join(map(str, parts))
+        lines[name] = {
+            "branches": len(parts),
+            "branches, printed": said[name]["n_branches"],
+            "representation": f"{width}*({sum_of})" if len(parts) > 1 else f"{width}*{sum_of}",
+            "representation, printed": said[name]["representation_dim"],
+            "dimension": width * sum(parts),
+            "parameters (M)": (count_parameters(model) - in_classifiers(model)) / 1e6,
+        }
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")

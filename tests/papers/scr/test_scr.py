@@ -18,6 +18,7 @@ from reidlib.models.base import count_parameters, evaluating
 from reidlib.models.heads import Heads
 from reidlib.papers.scr import recipe as scr
 from reidlib.train.build import build_optimizer
+from reidlib.workbook import published
 
 SIZE = (96, 32)
 
@@ -220,3 +221,13 @@ def test_an_epoch_shows_each_identity_once():
     pid = np.repeat(np.arange(751), 17)  # as many identities as Market-1501 has
     sampler = IdentitySampler(pid, paper.ids_per_batch, paper.images_per_id, epoch=paper.epoch_of)
     assert sampler.steps_per_epoch == 93  # of the authors' code
+
+
+def test_table_3_prints_what_the_networks_are():
+    rows = published.those("scr_table3", scr.rows())
+    found = scr.sizes(rows, published.table("scr_table3", "market1501"))
+    assert len(found) == 5
+    assert (found["branches"] == found["branches, printed"]).all()
+    assert (found["representation"] == found["representation, printed"]).all()
+    assert found["dimension"].iloc[-1] == 3328
+    assert found["parameters (M)"].iloc[-1] == pytest.approx(69.86, abs=0.005)

@@ -119,6 +119,24 @@ def test_part_cams_has_a_column_a_part(images):
         figures.part_cams({"a": (plain, "p1.s1")}, images)
 
 
+def test_numbers_of_maps_are_those_of_the_maps(images):
+    model = scr()
+    columns = {"up": (model, "p2.s1"), "down": (model, "p2.s2"), "whole": (model, "p2")}
+    body = torch.tensor([[-1.0, -1.0, 1.0, -1 / 6]]).repeat(3, 1)  # the upper 40 of 96 rows
+    found = figures.cam_numbers(columns, images, images.flip(0), body)
+    assert found.loc["up", "on the person"] == pytest.approx(100)
+    assert found.loc["down", "on the person"] == 0
+    assert found.loc["down", "overlap"] == 0
+    assert (found["box of the person"].round(3) == 41.667).all()
+    maps = part_cam(model, images, "p2", images.flip(0))
+    seen = maps.any((1, 2))
+    whole, maps = found.loc["whole"], maps[seen]
+    assert whole["nothing"] == pytest.approx(100 * (1 - seen.mean()))
+    assert whole["above half"] == pytest.approx(100 * (maps > 0.5).mean(), rel=1e-5)
+    shares = maps[:, :40].sum((1, 2)) / maps.sum((1, 2))
+    assert whole["on the person"] == pytest.approx(100 * shares.mean(), rel=1e-5)
+
+
 def test_partitioned_draws_what_the_model_cuts():
     figure = figures.partitioned(scr())
     axes = np.array(figure.axes).reshape(2, 3)
@@ -134,8 +152,14 @@ def test_partitioned_draws_what_the_model_cuts():
 def test_architecture_shows_branches_and_their_parts():
     figure = figures.architecture(scr())
     texts = [text.get_text() for text in figure.axes[0].texts]
-    for name in ("p1 conv4", "p3 conv5", "1 head", "5 heads", "7 heads"):
+    for name in ("p3 conv5", "1 head", "5 heads", "7 heads"):
         assert texts.count(name) == 1
+    said = "1×1 conv, BN: 7 × 256\nlosses: 7 identity, 1 triplet"
+    assert sum(text.startswith(said) for text in texts) == 1
+    deep = scr()
+    deep.branches[0].conv4 = torch.nn.Sequential(*(torch.nn.Identity() for _ in range(5)))
+    named = [text.get_text() for text in figures.architecture(deep).axes[0].texts]
+    assert {"conv4_1", "p1 conv4_2 to _6"} <= set(named)  # as in a ResNet-50
     assert "1024\ns3: 3 × 1024\nc3: 342 + 341 + 341" in texts
     assert texts.count("max pooling") == 3
 

@@ -23,13 +23,15 @@ STRANGER = 500_000  # identities from here on are passers-by
 
 @dataclass(frozen=True)
 class Shot:
-    """Which picture: identity number, camera (from 0), occasion, frame of a walk."""
+    """Which picture: identity number, camera (from 0), occasion, frame of a walk; changing: whether
+    that walk turns, passes through light and shade, and is crossed by somebody."""
 
     who: int
     cam: int
     occasion: int
     frame: int = 0
     junk: bool = False
+    changing: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,31 @@ class Truth:
     parts: dict[str, Box]
     side: str
     person: Person
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a walk's frames differ in beside the step. turn: of the body since the first frame, in
+    turns; light: factor of the brightness; passer: where somebody who crosses in front stands, in
+    widths of the image from its middle, None: nobody is near."""
+
+    turn: float = 0.0
+    light: float = 1.0
+    passer: float | None = None
+
+
+def change(seed: int, code: int, shot: Shot) -> Change:
+    """That of a frame. Twenty frames turn by a sixth to a half of a turn, become darker or brighter
+    by up to two fifths, and in two walks of three somebody crosses within them."""
+    if not shot.changing:
+        return Change()
+    rng = np.random.default_rng([seed, code, 10, shot.who, shot.cam, shot.occasion])
+    way, shade = (1.0 if rng.random() < 0.5 else -1.0 for _ in range(2))
+    turn = way * (0.008 + 0.017 * float(rng.random())) * shot.frame
+    light = 1.0 + shade * (0.005 + 0.015 * float(rng.random())) * (shot.frame - 10)
+    crossed, speed = 30.0 * float(rng.random()), 0.12 + 0.1 * float(rng.random())
+    passer = way * speed * (shot.frame - crossed)
+    return Change(turn, max(light, 0.4), passer if abs(passer) < 1.0 else None)
 
 
 def _normal(rng: np.random.Generator) -> float:
@@ -115,6 +142,18 @@ def _others(
     return ([], other) if near else (other, [])
 
 
+def _crossing(
+    seed: int, domain: str, shot: Shot, view: Camera, frame: Frame, ground: float, x: float
+) -> tuple[list[Shape], Frame]:
+    """Somebody who crosses in front of a walk, at ``x`` pixels."""
+    rng = np.random.default_rng([seed, 11, shot.who, shot.cam, shot.occasion])
+    who = person(seed, domain, STRANGER + int(rng.integers(10_000)))
+    gait, stance, _ = _stance(rng, view, domain, shot.frame)
+    shapes = figure(who, gait, stance)
+    scale, feet = 1.08 * frame.scale, ground + 0.07 * frame.scale
+    return shapes, Frame(scale, x, feet - scale * bounds(shapes)[3], frame.light)
+
+
 def picture(
     seed: int,
     domain: str,
@@ -135,6 +174,8 @@ def picture(
     key = [seed, code, 7, shot.who, shot.cam, shot.occasion]
     rng = np.random.default_rng(key)
     gait, stance, walked = _stance(rng, view, domain, shot.frame)
+    changed = change(seed, code, shot)
+    stance = View(stance.yaw + changed.turn, stance.pitch)
     shapes = figure(who, gait, stance)
     ideal = _box_of(shapes)
 
@@ -155,8 +196,11 @@ def picture(
         start = COLUMNS * float(rng.random()) + 0.55 * UNIT * walked * stance.cs[1]
         corner = start - step * (x - 0.5 * width), stands - step * ground
         canvas = look(view.scene, corner, step, size)
-        brightness = 0.92 + 0.16 * float(rng.random())
+        brightness = (0.92 + 0.16 * float(rng.random())) * changed.light
         behind, before = _others(rng, seed, domain, view, frame, ground)
+        if changed.passer is not None:
+            x = (0.5 + changed.passer) * width
+            before = [*before, _crossing(seed, domain, shot, view, frame, ground, x)]
         for others, its in behind:
             draw(others, canvas, its)
         shadow = (x - 0.1 * scale * view.light[0], ground - 0.015 * scale)

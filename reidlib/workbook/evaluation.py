@@ -32,11 +32,13 @@ HARDEST = 10
 
 @dataclass(frozen=True)
 class Evaluation:
-    """``metrics`` of ``what``; ``rows`` [Q]: where the queries stand in the file of labels."""
+    """``metrics`` of ``what``; ``names`` [Q]: what the queries are called, by ``column``: their
+    row in the labels, from 0, or the path of the image."""
 
     what: str
     metrics: Metrics
-    rows: np.ndarray
+    names: np.ndarray
+    column: str = "row"
 
 
 def of_features(
@@ -149,8 +151,11 @@ def of_model(
     metrics = evaluate(model, dataset, protocol=protocol, rerank=rerank, flip=flip, device=device)
     what = f"{name} on {dataset.name} (protocol {protocol or dataset.protocol})"
     kept = np.flatnonzero(dataset.query["pid"] != -1)
-    rows = kept if len(kept) == metrics.num_queries else np.arange(metrics.num_queries)
-    return _counting(Evaluation(what, metrics, rows), protocol or dataset.protocol)
+    if len(kept) == metrics.num_queries:
+        found = Evaluation(what, metrics, dataset.query["path"].to_numpy()[kept], "image")
+    else:
+        found = Evaluation(what, metrics, np.arange(metrics.num_queries), "tracklet")
+    return _counting(found, protocol or dataset.protocol)
 
 
 def _counting(found: Evaluation, protocol: str) -> Evaluation:
@@ -174,9 +179,10 @@ def summary(found: Evaluation) -> pd.DataFrame:
 
 
 def hardest(found: Evaluation, number: int = HARDEST) -> pd.DataFrame:
-    """The queries that did worst; ``row``: where they stand in the labels, from 0."""
+    """The queries that did worst, by name."""
     table = hardest_queries(found.metrics, number)
-    return table.assign(row=found.rows[table["query"]])[["row", "pid", "cam", "ap", "first_hit"]]
+    named = table.assign(**{found.column: found.names[table["query"]]})
+    return named[[found.column, "pid", "cam", "ap", "first_hit"]]
 
 
 def text(found: Evaluation, others: Sequence[Evaluation] = ()) -> str:
@@ -188,7 +194,8 @@ def text(found: Evaluation, others: Sequence[Evaluation] = ()) -> str:
     ranks = [k for k in (1, 2, 3, 5, 10, 20, 50) if k <= len(metrics.cmc)]
     lines.append("CMC    " + "  ".join(f"{k}: {100 * metrics.rank(k):.2f}" for k in ranks))
     table = hardest(found).to_string(index=False, float_format=lambda value: f"{value:.4g}")
-    lines += ["", "hardest queries (row: of the labels, from 0)", table]
+    row = " (row: of the labels, from 0)" if found.column == "row" else ""
+    lines += ["", f"hardest queries{row}", table]
     for other in others:
         lines += ["", f"compared with {other.what}: there -> here, 95 % interval"]
         lines += [repr(compare(other.metrics, metrics, name)) for name in ("mAP", "rank1")]

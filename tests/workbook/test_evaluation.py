@@ -123,7 +123,10 @@ def test_a_network_on_own_images(tmp_path, monkeypatch, capsys):
     command = ["evaluate", "--model", "net.pt", "--data", "mine.csv", "--size", "32", "16"]
     assert cli.main([*command, "--out", "out"]) == 0
     assert "net.pt on folder (protocol market1501)" in capsys.readouterr().out
-    assert Metrics.load("out").num_valid == 3
+    found = Metrics.load("out")
+    assert found.num_valid == 3
+    hardest = pd.read_csv("out/hardest.csv")
+    assert [Path(image).name for image in hardest.image] == [f"{i - 1}.png" for i in hardest.pid]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,16 @@
-"""Every notebook from its first to its last cell at the profiles for a GPU, one step a run.
+"""The profiles for a GPU, without one: what they take, and every notebook to its end.
 
-On tiny stand-ins laid out as the official datasets, made from drawn people; DukeMTMC-reID, which is
-withdrawn, is absent. Half an hour, so it runs by itself: ``make official``.
+From the first to the last cell notebooks run one step a training, on tiny stand-ins laid out as the
+official datasets, made from drawn people; DukeMTMC-reID, which is withdrawn, is absent. Half an
+hour, so it runs by itself: ``make official``.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -16,14 +19,19 @@ import pytest
 
 from reidlib.data import LOADERS
 from reidlib.data.sets.check import missing
-from reidlib.train.store import list_runs
-from reidlib.workbook import noted, profile
+from reidlib.train.recipe import Recipe
+from reidlib.train.store import find, list_runs
+from reidlib.workbook import noted, plan, profile
 from reidlib.workbook import report as report_module
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
+import fake_gpu
 import fixtures
 
-NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("[1-5]0_*.ipynb"))
+FOLDER = Path(__file__).parents[2] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("[1-5]0_*.ipynb"))
+BY_NAME = {"ids": lambda path: path.stem}
 SIZES = {"30_vcn": (96, 32), "40_scr": (96, 48), "50_rmgl": (192, 64)}  # as in profile smoke
 
 
@@ -102,6 +110,11 @@ def overrides(name: str, notebook: str) -> dict[str, object]:
     }  # fmt: skip
 
 
+def kinds(recipes: Iterable[Recipe]) -> Counter[tuple[Recipe, str, int]]:
+    """Recipes without what a measured value may decide: numbers among a model's options."""
+    return Counter((plan._shape(r), r.dataset, r.seed) for r in recipes)
+
+
 def test_the_stand_ins_are_complete(official: Path) -> None:
     real = [name for name in LOADERS if hasattr(noted.reader(name), "find_folder")]
     assert [name for name in real if missing(name)] == ["dukemtmcreid"]
@@ -110,11 +123,12 @@ def test_the_stand_ins_are_complete(official: Path) -> None:
 @pytest.mark.official
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("name", ["market1501", "paper"])
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS, **BY_NAME)
 def test_from_first_to_last_cell(
     path: Path, name: str, official: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It ends, and what it has trained is what its plan says."""
+    """It ends, and what it has trained is what its plan says, but for options that wait for a
+    measured value."""
     monkeypatch.setattr(report_module, "root", lambda: tmp_path)
     monkeypatch.setenv("REIDLIB_RUNS", str(tmp_path / "runs"))
     changes = overrides(name, path.stem)
@@ -124,11 +138,59 @@ def test_from_first_to_last_cell(
         if "parameters" not in cell.metadata.get("tags", []):
             exec(compile(cell.source, f"{path.stem}, code cell {number}", "exec"), space)
             plt.close("all")
-    planned = noted.note(path, name, changes, everything=False).recipes.values()
+    recipes = noted.note(path, name, changes, everything=False).recipes.values()
+    planned = {f"{recipe.model}-{recipe.fingerprint()}": recipe for recipe in recipes}
     trained = list_runs()
     assert trained["complete"].all()
-    found = {row.run for row in trained.itertuples()}
-    assert found == {f"{r.model}-{r.fingerprint()}" for r in planned}
+    found = {run: find(run).recipe for run in trained["run"]}
+    unplanned = [recipe for run, recipe in found.items() if run not in planned]
+    untrained = [recipe for run, recipe in planned.items() if run not in found]
+    assert kinds(unplanned) == kinds(untrained)
     tables = {file.stem for file in tmp_path.glob("reports/*/tables/*.csv")}
     assert tables, "what was measured is saved"
     assert not any("duke" in table for table in tables), "a dataset that is not there"
+
+
+@cache
+def needs(name: str) -> dict[str, plan.Needs]:
+    """Of every notebook at a profile, as ``run --plan`` counts it for a GPU of 24 GB."""
+    paths = sorted(FOLDER.glob("[0-5]0_*.ipynb"))
+    return {path.stem: plan.needs(*plan.asked(path, name, {}), plan.CARD) for path in paths}
+
+
+@pytest.mark.official
+@pytest.mark.parametrize("name", ["market1501", "paper"])
+def test_a_gpu_of_24_gb_is_enough(name: str) -> None:
+    """Weights, what gradients need, banks, encodings and distances of all runs at once."""
+    gib = {notebook: found.memory for notebook, found in needs(name).items()}
+    assert max(gib.values()) * plan.GIB < plan.CARD.memory, gib
+
+
+@pytest.mark.official
+def test_market1501_takes_a_day() -> None:
+    hours = {notebook: found.hours for notebook, found in needs("market1501").items()}
+    assert sum(hours.values()) <= 24, hours
+    assert max(hours.values()) <= 8, hours
+    found = profile.load("market1501")
+    assert (found.weights, len(found.seeds)) == ("imagenet", 2)
+
+
+@pytest.mark.official
+def test_the_title_of_paper_says_what_it_takes() -> None:
+    days = sum(found.hours for found in needs("paper").values()) / 24
+    assert "weeks of a GPU of 24 GB" in profile.load("paper").title
+    assert 14 <= days < 60
+
+
+@pytest.mark.official
+@pytest.mark.filterwarnings("ignore:User provided device_type")
+@pytest.mark.parametrize("path", NOTEBOOKS, **BY_NAME)
+def test_every_row_stays_on_the_accelerator(path: Path) -> None:
+    """Losses, encodings, distances and gradients of every model that a notebook trains or tests."""
+    reports = [noted.note(path, name) for name in ("market1501", "paper")]
+    recipes = {recipe for report in reports for recipe in report.recipes.values()}
+    recipes |= {test.recipe for report in reports for test in report.tests.values()}
+    for recipe in {fake_gpu.small(recipe): recipe for recipe in recipes}.values():
+        assert fake_gpu.devices(recipe) == {"cuda"}, recipe
+        with pytest.MonkeyPatch.context() as patch:
+            assert fake_gpu.gradients(recipe, patch) == {"meta"}, recipe

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import fake_gpu
 import pytest
 import torch
 
-from reidlib.data.batches import Batch
 from reidlib.evaluate.cost import gmacs
 from reidlib.models.base import count_parameters
-from reidlib.papers import comparators, ppcl, rmgl, scr, stnreid, vcn
-from reidlib.train.footprint import encoding, matching, metered, step, work
+from reidlib.papers import ppcl, rmgl, scr, stnreid, vcn
+from reidlib.train.footprint import (
+    MATCHING,
+    encoding,
+    held_in_test,
+    matching,
+    metered,
+    step,
+    work,
+)
 from reidlib.train.recipe import Recipe, outline
 
 SMALL = Recipe(backbone="tiny", size=(64, 32), ids_per_batch=4, images_per_id=2)
@@ -53,6 +61,19 @@ def test_memory_has_weights_gradients_and_states_and_grows_with_the_batch() -> N
     assert step(SMALL.but(ids_per_batch=8), 8).bytes > adam + SMALL.size[0] * SMALL.size[1] * 8 * 12
 
 
+def test_a_test_holds_encodings_and_what_one_batch_works_with() -> None:
+    """What is held while images are encoded grows with their number, the weights do not."""
+    one, other = encoding(SMALL, 8), encoding(SMALL, 16)
+    assert one.weights == pytest.approx(4 * count_parameters(outline(SMALL)), rel=0.02)
+    assert other.working == pytest.approx(one.working, rel=0.02)
+    assert one.working > one.bytes == 4 * 1024
+    assert held_in_test(one, 30, 70) - held_in_test(one, 20, 60) == 2 * 20 * one.bytes
+    pairs = encoding(SMALL.but(model="stnreid"))
+    assert pairs.own
+    more = held_in_test(pairs, 1, 9000) - held_in_test(pairs, 1, 8000)
+    assert more == 8 * 1000  # its gallery is not held, the distances are
+
+
 LATER = pytest.mark.official  # seconds each
 
 
@@ -65,37 +86,54 @@ def test_every_papers_network_trains_in_a_gpu_of_24_gb(name: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:User provided device_type")
-def test_every_network_stays_on_the_accelerator() -> None:
-    """Losses and encodings, on tensors that say they are on a GPU: an operation on tensors of two
-    devices raises, as it would there."""
-    for name in ("stnreid", "ppcl", "vcn", "scr", "rmgl"):
-        assert on_gpu(FULL[name]) == {"cuda"}, name
+@pytest.mark.parametrize("name", ["stnreid", "ppcl", "vcn", "scr", "rmgl"])
+def test_every_network_stays_on_the_accelerator(name: str, monkeypatch) -> None:
+    """Losses, encodings, distances and gradients; ``make official`` tests every row."""
+    assert fake_gpu.devices(FULL[name]) == {"cuda"}
+    assert fake_gpu.gradients(FULL[name], monkeypatch) == {"meta"}
+
+
+def test_a_gradient_on_the_wrong_device_is_seen() -> None:
+    class Doubled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return 2 * x
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient * torch.full((3,), 2.0)
+
+    with metered():
+        x = torch.empty(3, device="meta", requires_grad=True)
+        with pytest.raises(RuntimeError, match="on the same device"):
+            Doubled.apply(x).sum().backward()
 
 
 @LATER
-@pytest.mark.filterwarnings("ignore:User provided device_type")
 @pytest.mark.parametrize(
-    "paper", [stnreid, ppcl, vcn, scr, rmgl, comparators], ids=lambda p: p.__name__.split(".")[-1]
-)
-def test_every_row_stays_on_the_accelerator(paper) -> None:
-    several = (paper.baseline, paper.pcb) if paper is comparators else (paper.recipe,)
-    rows = {name: row for module in several for name, row in module.rows().items()}
-    for name, recipe in rows.items():
-        assert on_gpu(recipe) == {"cuda"}, name
-
-
-def on_gpu(recipe: Recipe) -> set[str]:
-    """Where losses and encodings of a small network of this kind lie."""
-    small = {"backbone": "tiny", "ids_per_batch": 4, "images_per_id": 2, "size": (192, 64)}
-    model = outline(recipe.but(**small), 8)
-    with metered():
-        model.to_empty(device="cuda")
-        label = torch.arange(8, device="cuda") // 2
-        batch = Batch(torch.empty(8, 3, 192, 64, device="cuda"), label)
-        losses = model.train().loss(batch)
-        with torch.no_grad():
-            encoded = model.eval().encode(batch.images)
-        return {value.device.type for value in (*losses.values(), *encoded.values())}
+    "recipe",
+    [FULL["stnreid"], FULL["ppcl"], FULL["faces"], FULL["ppcl"].but(correlation="printed"),
+     FULL["stnreid"].but(match="sum"), stnreid.recipe.BASELINE.but(model="dsr")],
+    ids=["STNReID", "PPCL", "PPCL on faces", "PPCL, printed", "STNReID, both", "DSR"],
+)  # fmt: skip
+def test_comparing_works_with_less_memory_than_a_plan_counts(recipe: Recipe) -> None:
+    """As many queries and gallery images as a model of its own distance takes at once, or more."""
+    queries, gallery = 32, 256
+    model = outline(recipe).eval()
+    with metered(), torch.no_grad():
+        model.to_empty(device="cpu")
+        shapes = {k: v.shape[1:] for k, v in model.encode(torch.empty(2, 3, *recipe.size)).items()}
+    model = outline(recipe).eval()
+    with metered() as found, torch.no_grad(), fake_gpu.AllPlaces():
+        model.to_empty(device="cpu")
+        one, other = (
+            {k: torch.empty(n, *shape) for k, shape in shapes.items()} for n in (queries, gallery)
+        )
+        model.distance(one, other)
+    counted = encoding(recipe)
+    assert counted.own
+    held = counted.weights + (queries + gallery) * counted.bytes
+    assert held < found[0].bytes < held + MATCHING
 
 
 def test_a_pair_of_stnreid_costs_a_pass_through_its_network() -> None:

@@ -29,7 +29,8 @@ from reidlib.papers.ppcl.pooling import frame
 from reidlib.papers.ppcl.rectifier import GLRec
 
 BATCH = 32
-COMPARED = {"+R": "Resize", "+R+L": "Resize", "+R+L, coarse 2": "Resize",
+COMPARED = {"+R": "Resize", "+R+L": "Resize", "+R+L, bf16 products": "Resize",
+            "+R+L, coarse 2": "Resize",
             "+R+L, last stride 2": "Resize, last stride 2"}  # fmt: skip
 
 
@@ -120,6 +121,7 @@ def main() -> None:
         "Resize": models.build("baseline", 10, **same),
         "+R": ppcl(given, truth, locate=False),
         "+R+L": ppcl(given, truth),
+        "+R+L, bf16 products": ppcl(given, truth, product="bf16"),
         "+R+L, coarse 2": ppcl(given, truth, coarse=2),
         "Resize, last stride 2": models.build("baseline", 10, last_stride=2, **same),
         "+R+L, last stride 2": ppcl(given, truth, last_stride=2),

@@ -62,17 +62,22 @@ def make_partial(
     return dataset.but(name=name, fingerprint=fingerprint_text(text), **tables)
 
 
-def first_people(dataset: Dataset, n: int | None, *, distractors: bool = False) -> Dataset:
+def first_people(dataset: Dataset, n: int | None, *, distractors: bool = False,
+                 once: bool = False) -> Dataset:  # fmt: skip
     """The test set of the ``n`` first people alone (None: of all), with their gallery images; with
-    ``distractors`` the gallery stays whole."""
-    if n is None:
+    ``distractors`` the gallery stays whole. once: of each person and camera one gallery image, for
+    methods to which every pair costs."""
+    if n is None and not once:
         return dataset
     pids = sorted(set(dataset.query["pid"]) - {-1, 0})[:n]
     few = dataset.query[dataset.query["pid"].isin(pids)].reset_index(drop=True)
-    gallery = dataset.gallery
+    gallery, name = dataset.gallery, f"{dataset.name}, {len(pids)} people"
     if not distractors:
-        gallery = gallery[gallery["pid"].isin(pids)].reset_index(drop=True)
-    return dataset.but(name=f"{dataset.name}, {len(pids)} people", query=few, gallery=gallery)
+        gallery = gallery[gallery["pid"].isin(pids)]
+    if once:
+        gallery = gallery.drop_duplicates(["pid", "cam"])
+        name += ", one gallery image of each by each camera"
+    return dataset.but(name=name, query=few, gallery=gallery.reset_index(drop=True))
 
 
 def kept(dataset: Dataset, query: float, gallery: float = 1.0, seed: int = 0) -> Dataset:
@@ -98,6 +103,7 @@ def partial_set(
     dataset: Dataset,
     name: str,
     *,
+    people: int | None = None,
     probes: int = 2,
     ratio: tuple[float, float] = (0.4, 0.8),
     seed: int = 0,
@@ -106,15 +112,16 @@ def partial_set(
 
     "partial-reid": 60 people, ``probes`` (there: 5) probes and as many gallery images of each, cut
     from any side. "partial-ilids": 119 people, one of each, cut from below, as by the luggage
-    there. Fewer people if the dataset has fewer. Probes come from its queries, gallery images from
-    its gallery, by other cameras than the probe's where there are such; no distractors; protocol
-    "partial" (no camera filter). ratio: the share of width or height that remains.
+    there. people: another number of them. Fewer if the dataset has fewer. Probes come from its
+    queries, gallery images from its gallery, by other cameras than the probe's where there are
+    such; no distractors; protocol "partial" (no camera filter). ratio: the share of width or height
+    that remains.
     """
     if name not in IDS:
         raise ReidError(f'no partial test set "{name}": there are {", ".join(IDS)}')
     many = probes if name == "partial-reid" else 1
     query, gallery = (t[t["pid"] > 0] for t in (dataset.query, dataset.gallery))
-    pids = sorted(set(query["pid"]) & set(gallery["pid"]))[: IDS[name]]
+    pids = sorted(set(query["pid"]) & set(gallery["pid"]))[: people or IDS[name]]
     asked, shown = [], []
     for pid in pids:
         own = query[query["pid"] == pid].drop_duplicates("cam")[:many]

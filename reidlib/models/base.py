@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -10,7 +9,6 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.transforms.functional import gaussian_blur
 
 from reidlib.data.batches import Batch
 from reidlib.errors import ReidError
@@ -80,15 +78,6 @@ class ReIDModel(nn.Module):
 def take(encoding: Encoding, rows: slice | Tensor) -> Encoding:
     """The given rows of every entry."""
     return {key: value[rows] for key, value in encoding.items()}
-
-
-def blur(images: Tensor, deviation: float) -> Tensor:
-    """Images [N, C, H, W] blurred by a Gaussian of so many pixels; 0 leaves them as they are."""
-    if not deviation:
-        return images
-    k = 2 * math.ceil(2 * deviation) + 1  # along one side, then along the other
-    images = gaussian_blur(images, [k, 1], [deviation, deviation])
-    return gaussian_blur(images, [1, k], [deviation, deviation])
 
 
 def accuracy(logits: Tensor, label: Tensor) -> Tensor:

@@ -47,6 +47,13 @@ def stages(model: ReIDModel, image_size: tuple[int, int] | None = None) -> pd.Da
     number of stripes before it where they are in the batch dimension), parameters (M) (millions,
     at the first call), GMACs (billions of multiply-accumulates; the papers call them FLOPs).
     """
+    image = torch.zeros(1, 3, *(image_size or model.size), device=device_of(model))
+    return called(model, lambda: model.encode(image))
+
+
+def called(model: nn.Module, run: Callable[[], object]) -> pd.DataFrame:
+    """The stages of any module as ``stages`` lists them, in the order in which ``run`` calls
+    them."""
     rows: list[tuple[str, int, str, float, float]] = []
     calls: dict[str, int] = {}
     counter = FlopCounterMode(display=False)
@@ -67,9 +74,8 @@ def stages(model: ReIDModel, image_size: tuple[int, int] | None = None) -> pd.Da
         call = lambda unit, _, output, name=name: after(name, unit, output)  # noqa: E731
         hooks.append(module.register_forward_hook(call))
     try:
-        image = torch.zeros(1, 3, *(image_size or model.size), device=device_of(model))
         with evaluating(model), counter:
-            model.encode(image)
+            run()
     finally:
         for hook in hooks:
             hook.remove()

@@ -26,6 +26,11 @@ def test_the_first_people_alone(dataset):
     whole = first_people(dataset, 2, distractors=True)
     assert len(whole.gallery) == len(dataset.gallery)
     assert first_people(dataset, None) is dataset
+    once = first_people(dataset, None, once=True)
+    assert len(once.query) == len(dataset.query)
+    assert not once.gallery.duplicated(["pid", "cam"]).any()
+    theirs = dataset.gallery[dataset.gallery["pid"] > 0]
+    assert len(once.gallery) == len(theirs.drop_duplicates(["pid", "cam"]))
 
 
 def test_both_sides_keep_their_share(dataset):

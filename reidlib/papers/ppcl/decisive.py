@@ -29,8 +29,8 @@ from reidlib.data.augment import keep_boxes
 from reidlib.data.dataset import boxes, fingerprint_text
 from reidlib.data.partial import make_partial
 from reidlib.errors import ReidError
-from reidlib.evaluate.compare import bootstrap
-from reidlib.evaluate.verdict import judge, least
+from reidlib.evaluate.compare import Interval, bootstrap
+from reidlib.evaluate.verdict import Claim, judge, judged, least
 from reidlib.geometry import (
     box_iou,
     box_to_theta,
@@ -346,3 +346,33 @@ def wide(found: pd.DataFrame) -> pd.DataFrame:
     table = shown.pivot(index=["coordinates", "row"], columns="condition", values="shown")
     lines = [x for x in itertools.product(order["coordinates"], order["row"]) if x in table.index]
     return table.loc[lines, order["condition"]].rename_axis(columns=None).reset_index()
+
+
+def claims(found: pd.DataFrame) -> list[Claim]:
+    """The paper's sentences about CRLoc, judged on ``table``, with the rectifier as it is and the
+    detector of the town that F knows: the first noise and the first error."""
+    first = found[(found["error"] == found["error"].iloc[0]) & (found["noise"] == 0)]
+    asked = [
+        ("comparing true regions ranks better than GLRec's", TRUE, "", "mAP"),
+        ("a locator that is told true regions finds them", "supervised", "relative", "IoU"),
+        ("PP-Triplet alone teaches the region", "maps, cycle 0", "relative", "IoU"),
+        ("PP-Triplet alone teaches the region", "maps, cycle 0", "absolute", "IoU"),
+        ("PP-Cycle alone teaches the region", "none, cycle 10", "absolute", "IoU"),
+        *(
+            ("both teach the region", "maps, cycle 10", reading, metric)
+            for reading in COORDINATES
+            for metric in ("IoU", "mAP")
+        ),
+        ("a cycle back to the known cut teaches it", "maps, cycle 10 to the cut", "relative",
+         "IoU"),
+    ]  # fmt: skip
+    made = []
+    for text, row, reading, metric in asked:
+        same = (first["row"] == row) & (first["coordinates"] == reading)
+        (line,) = first[same & (first["metric"] == metric)].to_dict("records")
+        gain = Interval(line["gain"], line["low"], line["high"], line["people"], line["n"],
+                        line["probes"])  # fmt: skip
+        where = f"4.3, {reading} coordinates" if reading else "4.3"
+        digits = 3 if metric == "IoU" else 1
+        made.append(judged(f"{text} ({metric})", where, gain, metric, digits=digits))
+    return made

@@ -18,6 +18,7 @@ from reidlib.papers.ppcl.pooling import frame, resampling
 
 Correlation = Literal["cosine", "printed"]
 Coordinates = Literal["relative", "absolute", "cropped"]
+Product = Literal["float32", "bf16"]
 WIDTH = 16  # channels of each convolution: the paper gives none, every pair pays for them
 TOGETHER = 32  # queries whose correlation with a block of reference maps is one matrix product
 
@@ -64,6 +65,7 @@ class CRLoc(nn.Module):
         correlation: Correlation = "cosine",
         coordinates: Coordinates = "relative",
         coarse: int = 1,
+        product: Product = "float32",
     ) -> None:
         """cells: (h, w) of the maps. correlation: "cosine" of the features, divided by
         ``temperature``, or the "printed" dot products. coordinates: what the outputs transform.
@@ -72,7 +74,8 @@ class CRLoc(nn.Module):
         follow from the correlation alone (Eq. 9). "cropped": the same, and the partial map is cut
         to its region first and resampled to all cells, as Eq. 5 gives CRLoc the region alone.
         coarse: side, in cells, of the squares of the partial map that are one position u of Eq. 8;
-        1 is the printed form, 2 costs a quarter."""
+        1 is the printed form, 2 costs a quarter. product: in what a test's pairs are multiplied in
+        Eq. 8, alone; sums are float32's, and so is all else."""
         super().__init__()
         if coarse < 1 or cells[0] % coarse or cells[1] % coarse:
             raise ReidError(f"a map of {cells[0]}x{cells[1]} has no squares of {coarse} cells: "
@@ -82,6 +85,7 @@ class CRLoc(nn.Module):
         self.cells, self.coarse, self.coordinates = cells, coarse, coordinates
         self.positions = cells[0] // coarse, cells[1] // coarse
         self.cosine, self.temperature = correlation == "cosine", temperature
+        self.product = torch.bfloat16 if product == "bf16" else torch.float32
         channels = self.positions[0] * self.positions[1]
         self.convs, self.norms = nn.ModuleList(), nn.ModuleList()
         for _ in range(3):
@@ -176,7 +180,7 @@ class CRLoc(nn.Module):
             index = [i.to(maps.device) for i in covered]
             groups.append(
                 Asked(
-                    torch.cat([r[i] for r, i in zip(rows, index, strict=True)]),
+                    torch.cat([r[i] for r, i in zip(rows, index, strict=True)]).to(self.product),
                     [w[i] for w, i in zip(weight, index, strict=True)],
                     [kernel[:, i] for i in index],
                     region[part],
@@ -188,9 +192,9 @@ class CRLoc(nn.Module):
         """The regions [Q, G, 4] of all pairs of what is ``asked`` (Q maps) and ``columns``
         [G, h * w, C]; equals ``forward`` pair by pair, in evaluation."""
         (_, first), *rest = (_folded(c, n) for c, n in zip(self.convs, self.norms, strict=True))
-        found = []
+        found, cells = [], columns.flatten(0, 1).to(self.product)
         for group in asked:
-            scores = columns.flatten(0, 1) @ group.rows.T
+            scores = (cells @ group.rows.T).float()
             scores = scores.unflatten(0, columns.shape[:2])  # [G, V, R]
             if not self.cosine:  # a cosine over the temperature is small enough for exp
                 scores -= scores.amax(1, keepdim=True)

@@ -22,7 +22,7 @@ from reidlib.models.base import Encoding, ReIDModel, accuracy, init_classifier, 
 from reidlib.models.baseline import Baseline
 from reidlib.papers.ppcl.constraints import cycle_error, negative_regions, part_triplet
 from reidlib.papers.ppcl.face import GlobalDepthwise, Metric, metric_distance
-from reidlib.papers.ppcl.locator import Coordinates, Correlation, CRLoc
+from reidlib.papers.ppcl.locator import Coordinates, Correlation, CRLoc, Product
 from reidlib.papers.ppcl.pooling import (
     Products,
     RegionDepthwise,
@@ -65,9 +65,9 @@ class PPCL(ReIDModel):
         correlation: Correlation = "cosine",
         coordinates: Coordinates = "relative",
         coarse: int = 1,
+        product: Product = "float32",
         match: Match = "located",
         ratio: tuple[float, float] = RATIO,
-        smooth: float = 0.0,
         neck: bool = False,
         label_smoothing: float = 0.0,
         margin: float = 0.3,
@@ -84,10 +84,10 @@ class PPCL(ReIDModel):
         the backbone network with loss function L_F", section 3.1).
         alpha, beta: margin and largest overlap of PP-Triplet. compare: its regions' "maps" (Eq.
         12), resampled to one size, or what is "pooled" from them, before the neck.
-        temperature, correlation, coordinates, coarse: see ``CRLoc``. match: what a test reads of
-        the reference: the region that is "located" in it, or one "fixed" where GLRec put the
-        partial image, as without a locator. ratio, smooth: GLRec's. neck, label_smoothing: of
-        PPCL+. margin: of L_F's triplet loss. last_stride: of F's conv5; 2 (the classical network's)
+        temperature, correlation, coordinates, coarse, product: see ``CRLoc``. match: what a test
+        reads of the reference: the region that is "located" in it, or one "fixed" where GLRec put
+        the partial image, as without a locator. ratio: GLRec's. neck, label_smoothing: of PPCL+.
+        margin: of L_F's triplet loss. last_stride: of F's conv5; 2 (the classical network's)
         gives maps of a quarter of the cells.
         pool: how a map or a region is read; on faces by a global depthwise convolution to ``width``
         values (section 5.2), compared by the ``metric`` "euclidean"."""
@@ -114,7 +114,7 @@ class PPCL(ReIDModel):
             self.reid.classifier = init_classifier(nn.Linear(width, num_ids, bias=False))
         self.rectifier = None
         if rectify == "glrec":
-            self.rectifier = GLRec(backbone=backbone, size=size, ratio=ratio, smooth=smooth)
+            self.rectifier = GLRec(backbone=backbone, size=size, ratio=ratio)
             self.rectifier.requires_grad_(False)
             self.rectifier.eval()
         own = self.reid.pool  # how a region of a map is read
@@ -123,11 +123,12 @@ class PPCL(ReIDModel):
         self.locator = None
         if locate:
             self.locator = CRLoc(shape, temperature=temperature, coordinates=coordinates,
-                                 correlation=correlation, coarse=coarse)  # fmt: skip
+                                 correlation=correlation, coarse=coarse,
+                                 product=product)  # fmt: skip
 
     @classmethod
     def test_options(cls, options: Mapping[str, Any]) -> set[str]:
-        return {"metric", "match"}
+        return {"metric", "match", "product"}
 
     @classmethod
     def version(cls, options: Mapping[str, Any]) -> int:

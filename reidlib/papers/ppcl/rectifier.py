@@ -18,7 +18,7 @@ from reidlib.data.augment import keep_boxes
 from reidlib.data.batches import Batch
 from reidlib.errors import ReidError
 from reidlib.models.backbone import build_backbone
-from reidlib.models.base import Encoding, ReIDModel, blur, init_classifier
+from reidlib.models.base import Encoding, ReIDModel, init_classifier
 
 RATIO = (0.2, 0.8)  # the share that remains: "random input ratio (e.g., 0.2 ~ 0.8)", section 4.3
 SMALLEST = 0.05  # share of the frame's side that a placed image has at least
@@ -58,15 +58,12 @@ class GLRec(ReIDModel):
         weights: str | None = None,
         size: tuple[int, int] = (256, 128),
         ratio: tuple[float, float] = RATIO,
-        smooth: float = 0.0,
     ) -> None:
         """num_ids: not used. backbone: any but a tiny one stands for ResNet-18, so that one profile
         serves rectifier and ReID network; of ``weights`` it takes "imagenet" only. ratio: the share
-        that remains in the partial images of training. smooth: standard deviation, in pixels, of a
-        blur of what the network sees; 0 is the paper's. A cut that training enlarges is less sharp
-        than a whole image: without a blur the gate learns that, and a test's cuts may be sharp."""
+        that remains in the partial images of training."""
         super().__init__()
-        self.size, self.ratio, self.smooth = size, check_ratio(ratio), smooth
+        self.size, self.ratio = size, check_ratio(ratio)
         network = "tiny" if backbone in ("tiny", "vgg_tiny") else "resnet18"
         own = weights if weights == "imagenet" or network == backbone else None
         self.backbone = build_backbone(network, own, last_stride=2)
@@ -82,7 +79,7 @@ class GLRec(ReIDModel):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Images [N, 3, H, W] to t [N, 4] and the gate's logit [N]; above 0 is partial."""
-        out = self.fc(self.backbone(blur(images, self.smooth)).mean((2, 3))).float()
+        out = self.fc(self.backbone(images).mean((2, 3))).float()
         return out[:, :4], out[:, 4]
 
     @staticmethod

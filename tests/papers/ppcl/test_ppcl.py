@@ -83,6 +83,22 @@ def test_distances_in_blocks_equal_those_of_single_pairs(batch, options, block, 
     assert found.std() > 1e-3
 
 
+def test_products_in_bf16_find_nearly_the_same_regions(batch):
+    """With equal weights; what else a pair computes stays in float32."""
+    exact = moved(build()).eval()
+    rough = build(product="bf16").eval()
+    rough.load_state_dict(exact.state_dict())
+    with evaluating(exact), evaluating(rough):
+        encoding = exact.encode(batch.images)
+        columns = exact.locator.columns(encoding["maps"])
+        one, other = (
+            model.locator.pairs(model.locator.asked(encoding["maps"], encoding["box"]), columns)
+            for model in (exact, rough)
+        )
+    assert one.dtype == other.dtype == torch.float32
+    assert 0 < (one - other).abs().max() < 0.02
+
+
 def test_the_partial_image_asks_on_whichever_side_it_is(batch):
     model = moved(build()).eval()
     with evaluating(model):
@@ -310,13 +326,14 @@ def test_the_rows_of_table_1a():
     located = [name for name, r in rows.items() if r.options.get("locate", True)]
     assert located == ["+R+L w/ L_pp-triplet", "+R+L w/ L_pp-cycle", "PPCL", "PPCL+"]
     assert len({r.start for r in rows.values() if r.start}) == 1, "one rectifier for all rows"
-    (first,) = rows["PPCL"].start
-    shared = "smooth"
-    assert first.options.get(shared) == rows["PPCL"].options.get(shared), "what it is trained with"
     assert rows["PPCL"] == ppcl.RECIPE
     assert rows["PPCL+"].erasing == 0.5
     assert rows["PPCL+"].options["neck"]
     assert (rows["PPCL+"].warmup, rows["PPCL"].warmup) == (10, 0)
+    short = ppcl.rows(neck=True)
+    assert short["PPCL+"] == rows["PPCL+"]
+    assert all(recipe.options["neck"] for recipe in short.values())
+    assert short["PPCL"].but(neck=False) == rows["PPCL"].but(neck=False)
 
 
 def test_a_rectifier_must_have_been_trained():

@@ -154,6 +154,14 @@ def test_who_returns_is_right(dataset, sign, verdict):
     assert one.verdict == "too short to judge"
 
 
+def test_a_closed_cycle_sorts_nothing(dataset):
+    """At the start of relative coordinates there is rounding alone."""
+    pairs = make_pairs(dataset, SIZE, "same person")
+    assert measure.closes([ppcl()], pairs)
+    claim = measure.returning("who returns is right", "3.2", [ppcl()] * 2, pairs)
+    assert claim.verdict == "not testable here"
+
+
 def test_what_is_not_there(pairs):
     with pytest.raises(ReidError, match="no rectifier"):
         measure.rectified_boxes(ppcl(rectify="resize"), pairs.partial)

@@ -56,6 +56,32 @@ def test_regions_on_references(model, pairs):
     assert drawn.get_y() == pytest.approx((y0 + 1) * SIZE[0] / 2 - 0.5, abs=1e-3)
 
 
+def test_what_the_gate_took_for_partial_moves_both_boxes(model, pairs, monkeypatch):
+    """Else the gate's error would look like a move of CRLoc's."""
+    some = select(pairs, [0])
+    placed = torch.tensor([[-1.0, -1, 1, 0]])
+    encode = model.encode
+    monkeypatch.setattr(model, "encode", lambda x: {**encode(x), "box": placed.expand(len(x), 4)})
+    monkeypatch.setattr(model, "rectify", lambda x: (x, placed.expand(len(x), 4)))
+    axis = figures.located(model, some.partial, some.holistic[:, None]).axes[2]
+    low, high = (
+        [next(p for p in axis.patches if to_hex(p.get_edgecolor()) == c) for c in (BLUE, RED)]
+    )  # fmt: skip
+    assert low.get_bbox().bounds == pytest.approx(high.get_bbox().bounds, abs=1e-3)
+    assert low.get_height() == pytest.approx(SIZE[0], abs=1), "the image fills that half"
+
+
+def test_the_locator_of_fig_2(model):
+    table = figures.locator_stages(model).set_index("stage")
+    (h, w), channels = model.locator.cells, model.reid.backbone.out_channels
+    cells = h * w
+    assert table.loc["correlation", "GMACs"] == pytest.approx(cells**2 * channels / 1e9)
+    assert table.loc["convs.1", "GMACs"] == pytest.approx(cells * 16 * 16 * 9 / 1e9)
+    count = sum(p.numel() for p in model.locator.parameters())
+    assert table["parameters (M)"].sum() == pytest.approx(count / 1e6)
+    assert "MMACs a pair" in figures.locator(model).axes[0].get_title()
+
+
 def test_what_a_step_of_training_looks_at(model, pairs, monkeypatch):
     negatives = torch.tensor([[-1.0, -1, 0, 0]]).expand(3, 4), torch.tensor([True, False, True])
     monkeypatch.setattr(figures, "negative_regions", lambda positive: negatives)

@@ -184,24 +184,28 @@ def cycle_overlaps(tables: dict[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def roc_curves(curves: Mapping[str, pd.DataFrame], at: float = 1e-2) -> Figure:
+def roc_curves(curves: Mapping[str, Sequence[pd.DataFrame]], at: float = 1e-2) -> Figure:
     """Receiver operating characteristic of one or several rows, rates in percent, x logarithmic.
 
-    curves: by name, what ``verification.roc_curve`` returns. at: the false accept rate whose true
-    accept rate stands in the legend. The axis begins where one wrong pair is accepted; the dashed
-    line is what a random distance gives.
+    curves: by name, what ``verification.roc_curve`` returns, one a seed and all of the same rates:
+    drawn is their mean, with a band from the least to the largest. at: the false accept rate whose
+    true accept rate stands in the legend. The axis begins where one wrong pair is accepted; the
+    dashed line is what a random distance gives.
     """
     if not curves:
         raise ReidError("roc_curves: there is no curve to draw")
     low = max(
-        max(float(curve.fpr.min()), 1 / float(curve.num_different.iloc[0]))
-        for curve in curves.values()
+        max(float(seeds[0].fpr.min()), 1 / float(seeds[0].num_different.iloc[0]))
+        for seeds in curves.values()
     )
     figure, axis = plt.subplots(figsize=(9, 3.8), layout="constrained")
-    for name, curve in curves.items():
-        rate = float(np.interp(np.log(at), np.log(curve.fpr), curve.tpr))
+    for name, seeds in curves.items():
+        fpr, tpr = seeds[0].fpr.to_numpy(), np.stack([curve.tpr for curve in seeds])
+        rate = float(np.interp(np.log(at), np.log(fpr), tpr.mean(0)))
         label = f"{name}: {100 * rate:.1f} at {100 * at:g} %"
-        axis.plot(100 * curve.fpr, 100 * curve.tpr, drawstyle="steps-post", label=label)
+        (line,) = axis.plot(100 * fpr, 100 * tpr.mean(0), drawstyle="steps-post", label=label)
+        axis.fill_between(100 * fpr, 100 * tpr.min(0), 100 * tpr.max(0), step="post", alpha=0.2,
+                          color=line.get_color(), lw=0)  # fmt: skip
     chance = np.geomspace(low, 1, 50)
     axis.plot(100 * chance, 100 * chance, "--", color="0.6", lw=1, label="random distance")
     axis.set(

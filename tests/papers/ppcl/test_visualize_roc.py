@@ -19,11 +19,16 @@ def test_roc_curves():
     noise = torch.rand(20, 20)
     good = roc_curve(noise - torch.eye(20), pid + 1, pid + 1, points=30)
     bad = roc_curve(noise, pid + 1, pid + 1, points=30)
-    figure = roc_curves({"good": good, "bad": bad}, at=0.1)
+    worse = roc_curve(noise + torch.eye(20), pid + 1, pid + 1, points=30)
+    figure = roc_curves({"good": [good], "bad": [bad, worse]}, at=0.1)
     (axis,) = figure.axes
     first, second, chance = axis.lines
     assert np.array_equal(first.get_ydata(), 100 * good.tpr)
     assert np.array_equal(second.get_xdata(), 100 * bad.fpr)
+    assert np.allclose(second.get_ydata(), 50 * (bad.tpr + worse.tpr))
+    band = axis.collections[1].get_paths()[0].vertices
+    assert band[:, 1].max() == pytest.approx(100 * max(bad.tpr.max(), worse.tpr.max()))
+    assert band[:, 1].min() == pytest.approx(100 * min(bad.tpr.min(), worse.tpr.min()))
     assert np.array_equal(chance.get_xdata(), chance.get_ydata())
     assert axis.get_xscale() == "log"
     assert axis.get_xlim() == pytest.approx((100 / 380, 100))  # 20 * 19 wrong pairs

@@ -75,7 +75,7 @@ def first_people(dataset: Dataset, n: int | None, *, distractors: bool = False,
     if not distractors:
         gallery = gallery[gallery["pid"].isin(pids)]
     if once:
-        gallery = gallery.drop_duplicates(["pid", "cam"])
+        gallery = gallery[(gallery["pid"] < 1) | ~gallery.duplicated(["pid", "cam"])]
         name += ", one gallery image of each by each camera"
     return dataset.but(name=name, query=few, gallery=gallery.reset_index(drop=True))
 

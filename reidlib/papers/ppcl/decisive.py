@@ -61,9 +61,10 @@ ROWS: dict[str, dict[str, float]] = {  # the weight of each loss, by the row's n
     "maps without negatives, cycle 0": {"pull": 1.0},
     "supervised": {"true": 1.0},
 }
+UNTRAINED = ("none, cycle 0.1", "none, cycle 10")  # if relative: the cycle is 0 at the start
 FIXED, TRUE = "fixed at GLRec's region", "true regions"
 ALL = (FIXED, *ROWS, TRUE)
-STEPS = 400
+STEPS = 300
 PROBED = 336  # people, three probes each
 COORDINATES: tuple[Coordinates, ...] = get_args(Coordinates)
 VERSION = 3  # of what is stored: raise it when the same settings would give other values
@@ -327,7 +328,7 @@ def _lines(found: Tensor, people: pd.Series) -> Iterator[dict[str, Any]]:
 def wide(found: pd.DataFrame) -> pd.DataFrame:
     """``table`` for a reader: one line a row, for each metric and condition the gain in points,
     with a sign where chance does not explain it (* a gain, † a loss), and in brackets its share of
-    the supervised gain; of ``FIXED`` the value itself."""
+    the supervised gain; of ``FIXED`` the value itself. Rows that are ``UNTRAINED`` say so."""
     signs = {"holds": "*", "reversed": "†"}
 
     def cell(line: pd.Series) -> str:
@@ -341,7 +342,9 @@ def wide(found: pd.DataFrame) -> pd.DataFrame:
 
     condition = found["metric"] + found["error"].map(", detector {:g}".format)
     condition += found["noise"].map(lambda noise: f", noise {noise:g}" if noise else "")
-    shown = found.assign(condition=condition, shown=found.apply(cell, axis=1))
+    still = found["row"].isin(UNTRAINED) & (found["coordinates"] == "relative")
+    names = found["row"] + still.map({True: " (untrained)", False: ""})
+    shown = found.assign(condition=condition, shown=found.apply(cell, axis=1), row=names)
     order = {name: list(dict.fromkeys(shown[name])) for name in ("coordinates", "row", "condition")}
     table = shown.pivot(index=["coordinates", "row"], columns="condition", values="shown")
     lines = [x for x in itertools.product(order["coordinates"], order["row"]) if x in table.index]

@@ -246,6 +246,9 @@ def test_it_is_stored_beside_its_run(tmp_path, monkeypatch):
     assert first[first["row"] == decisive.TRUE].set_index("metric")["mean"]["IoU"] == 1
     shown = decisive.wide(first)
     assert len(shown) == 3 * len(decisive.ROWS) + 2
+    still = shown[shown["row"].str.endswith("(untrained)")]
+    assert [*still["coordinates"]] == ["relative"] * 2
+    assert still.iloc[:, 2:].map(lambda cell: cell.lstrip("+-").startswith("0.0")).all(axis=None)
     fixed = first[(first["row"] == decisive.FIXED) & (first["metric"] == "mAP")]["mean"].item()
     line = shown[shown["row"] == decisive.FIXED].iloc[0]
     assert line["mAP, detector 0.08"] == f"{fixed:.1f}"

@@ -30,7 +30,7 @@ from reidlib.papers.ppcl.pooling import (
     frame,
     region_distance,
 )
-from reidlib.papers.ppcl.rectifier import RATIO, GLRec, check_ratio, cut_boxes
+from reidlib.papers.ppcl.rectifier import RATIO, Cut, GLRec, check_ratio, cut_boxes
 
 Rectify = Literal["glrec", "resize", "pad"]
 Match = Literal["located", "fixed"]
@@ -68,6 +68,7 @@ class PPCL(ReIDModel):
         product: Product = "float32",
         match: Match = "located",
         ratio: tuple[float, float] = RATIO,
+        cut: Cut = "side",
         neck: bool = False,
         label_smoothing: float = 0.0,
         margin: float = 0.3,
@@ -86,8 +87,8 @@ class PPCL(ReIDModel):
         12), resampled to one size, or what is "pooled" from them, before the neck.
         temperature, correlation, coordinates, coarse, product: see ``CRLoc``. match: what a test
         reads of the reference: the region that is "located" in it, or one "fixed" where GLRec put
-        the partial image, as without a locator. ratio: GLRec's. neck, label_smoothing: of PPCL+.
-        margin: of L_F's triplet loss. last_stride: of F's conv5; 2 (the classical network's)
+        the partial image, as without a locator. ratio, cut: GLRec's. neck, label_smoothing: of
+        PPCL+. margin: of L_F's triplet loss. last_stride: of F's conv5; 2 (the classical network's)
         gives maps of a quarter of the cells.
         pool: how a map or a region is read; on faces by a global depthwise convolution to ``width``
         values (section 5.2), compared by the ``metric`` "euclidean"."""
@@ -102,6 +103,7 @@ class PPCL(ReIDModel):
             raise ReidError("ppcl: cycle and triplet are both 0: the locator would learn nothing, "
                             "set locate to false")  # fmt: skip
         self.size, self.ratio, self.rectify_by = size, check_ratio(ratio), rectify
+        self.cut = cut
         self.cycle, self.triplet, self.alpha, self.beta = cycle, triplet, alpha, beta
         self.joint, self.compare = joint, compare
         self.reid = Baseline(num_ids, backbone=backbone, weights=weights, size=size, neck=neck,
@@ -114,7 +116,7 @@ class PPCL(ReIDModel):
             self.reid.classifier = init_classifier(nn.Linear(width, num_ids, bias=False))
         self.rectifier = None
         if rectify == "glrec":
-            self.rectifier = GLRec(backbone=backbone, size=size, ratio=ratio)
+            self.rectifier = GLRec(backbone=backbone, size=size, ratio=ratio, cut=cut)
             self.rectifier.requires_grad_(False)
             self.rectifier.eval()
         own = self.reid.pool  # how a region of a map is read
@@ -176,7 +178,7 @@ class PPCL(ReIDModel):
         """Algorithm 1. L_R is a constant here: the rectifier is trained and frozen. ``own`` is L_L
         (Eq. 13)."""
         x, label = batch.images, batch.label
-        true = cut_boxes(len(x), self.ratio).to(x.device, non_blocking=True)  # line 5
+        true = cut_boxes(len(x), self.ratio, self.cut).to(x.device, non_blocking=True)  # line 5
         rectified, region = self.rectify_cut(x, true)  # Eq. 2
         maps = self.reid.backbone(torch.cat([rectified, x]))  # Eq. 3; y is x in another order
         own: dict[str, Tensor] = {}

@@ -7,6 +7,7 @@ trained one over (``Recipe.start``).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,22 +17,27 @@ from torch import Tensor, nn
 from reidlib import geometry
 from reidlib.data.augment import keep_boxes
 from reidlib.data.batches import Batch
+from reidlib.data.sets.faces import random_boxes
 from reidlib.errors import ReidError
 from reidlib.models.backbone import build_backbone
 from reidlib.models.base import Encoding, ReIDModel, init_classifier
 
+Cut = Literal["side", "box"]
 RATIO = (0.2, 0.8)  # the share that remains: "random input ratio (e.g., 0.2 ~ 0.8)", section 4.3
 SMALLEST = 0.05  # share of the frame's side that a placed image has at least
 
 
-def cut_boxes(n: int, ratio: tuple[float, float] = RATIO) -> Tensor:
-    """Boxes [n, 4] that keep a share U(ratio) of an image; the rest goes from one of four sides.
+def cut_boxes(n: int, ratio: tuple[float, float] = RATIO, cut: Cut = "side") -> Tensor:
+    """Boxes [n, 4] that keep a share U(ratio) of an image: the rest goes from one of four "side"s,
+    or what is kept is any "box" of that area.
 
-    The paper crops "randomly"; its test images lack one side. Drawn from torch's generator, which
-    training seeds by (seed, step).
+    The paper crops "randomly"; its test images of people lack one side, those of faces are boxes.
+    Drawn from torch's generator, which training seeds by (seed, step).
     """
-    rng = np.random.default_rng(int(torch.randint(2**31, ())))
-    return keep_boxes(n, rng, ratio, "any").float()
+    seed = int(torch.randint(2**31, ()))
+    if cut == "box":
+        return torch.tensor(random_boxes(n, ratio, seed))
+    return keep_boxes(n, np.random.default_rng(seed), ratio, "any").float()
 
 
 def check_ratio(ratio: tuple[float, ...]) -> tuple[float, float]:
@@ -58,12 +64,13 @@ class GLRec(ReIDModel):
         weights: str | None = None,
         size: tuple[int, int] = (256, 128),
         ratio: tuple[float, float] = RATIO,
+        cut: Cut = "side",
     ) -> None:
         """num_ids: not used. backbone: any but a tiny one stands for ResNet-18, so that one profile
         serves rectifier and ReID network; of ``weights`` it takes "imagenet" only. ratio: the share
-        that remains in the partial images of training."""
+        that remains in the partial images of training. cut: see ``cut_boxes``."""
         super().__init__()
-        self.size, self.ratio = size, check_ratio(ratio)
+        self.size, self.ratio, self.cut = size, check_ratio(ratio), cut
         network = "tiny" if backbone in ("tiny", "vgg_tiny") else "resnet18"
         own = weights if weights == "imagenet" or network == backbone else None
         self.backbone = build_backbone(network, own, last_stride=2)
@@ -113,7 +120,7 @@ class GLRec(ReIDModel):
         """Half of the images cut and resized to the full input, and of all the boxes [N, 4] that
         they show; those of whole images are the frame."""
         half = torch.randperm(len(images)) < len(images) // 2
-        box = cut_boxes(len(images), self.ratio)
+        box = cut_boxes(len(images), self.ratio, self.cut)
         box[~half] = torch.tensor([-1.0, -1, 1, 1])
         box = box.to(images.device, non_blocking=True)
         return geometry.sample(images, geometry.box_to_theta(box)), box

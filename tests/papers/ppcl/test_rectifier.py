@@ -122,6 +122,11 @@ def test_gradients_reach_every_parameter(batch):
 
 @pytest.mark.parametrize("ratio", [(0.2, 0.8), (0.5, 0.5)])
 def test_cuts_keep_a_share_of_one_side(ratio):
+    any_box = cut_boxes(400, ratio, "box")
+    share = geometry.box_area(any_box) / 4
+    assert ratio[0] - 1e-5 < share.min()
+    assert share.max() < ratio[1] + 1e-5
+    assert ((any_box[:, :2] > -1) & (any_box[:, 2:] < 1)).any(1).float().mean() > 0.3, "both ends"
     box = cut_boxes(400, ratio)
     kept = geometry.box_area(box) / 4
     assert ratio[0] - 1e-6 <= kept.min() <= kept.max() <= ratio[1] + 1e-6

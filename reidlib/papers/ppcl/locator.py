@@ -5,6 +5,7 @@ The partial map keeps its place in the holistic frame; its cells outside of its 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -20,6 +21,9 @@ Correlation = Literal["cosine", "printed"]
 Coordinates = Literal["relative", "absolute", "cropped"]
 Product = Literal["float32", "bf16"]
 WIDTH = 16  # channels of each convolution: the paper gives none, every pair pays for them
+INSIDE = 0.8  # side of the box that an absolute locator begins with, as a share of the frame's. At
+# all of it the samples of a region lie on cells, where a bilinear sampler has no gradient, and no
+# negative region is legal: such a locator would never begin to learn from maps
 TOGETHER = 32  # queries whose correlation with a block of reference maps is one matrix product
 
 
@@ -54,7 +58,7 @@ class CRLoc(nn.Module):
 
     Pooled are the means of every channel, and of it times x and times y: a mean alone cannot tell
     *where* in the reference map a response lies. The outputs are a transform (scale and shift in x
-    and y), at first the identity.
+    and y), at first the identity, or ``INSIDE`` the frame where it is absolute.
     """
 
     def __init__(
@@ -95,6 +99,9 @@ class CRLoc(nn.Module):
         self.fc = nn.Linear(3 * WIDTH, 4)
         nn.init.zeros_(self.fc.weight)
         nn.init.zeros_(self.fc.bias)
+        if coordinates != "relative":
+            with torch.no_grad():
+                self.fc.bias[:2] = 2 * math.atanh(math.log(INSIDE) / 2)
         y, x = (torch.linspace(1 / n - 1, 1 - 1 / n, n) for n in cells)
         grid = torch.stack([torch.ones(cells), x.expand(cells), y[:, None].expand(cells)], 2)
         self.register_buffer("moments", grid.flatten(0, 1) / grid[..., 0].numel(), False)

@@ -163,8 +163,8 @@ def test_regions_beyond_the_frame_rank_nobody_first(dataset, model):
     away.fc.bias.data.copy_(torch.tensor([-9.0, -9, 9, 9]))
     locators = [away for _ in decisive.ROWS]
     iou, ap = made(decisive.measure, model, maps, locators, decisive.owners(test))
-    assert (iou[1:-1] == 0).all()
-    torch.testing.assert_close(ap[1:-1], torch.full_like(ap[1:-1], 1 / len(test.gallery)))
+    assert (iou[2:-1] == 0).all()
+    torch.testing.assert_close(ap[2:-1], torch.full_like(ap[2:-1], 1 / len(test.gallery)))
 
 
 def test_a_row_learns_as_if_it_were_alone(dataset, model, monkeypatch):
@@ -199,11 +199,19 @@ def test_regions_and_ranks(dataset, model):
     locators = [CRLoc(CELLS) for _ in decisive.ROWS]  # where the rectifier put the image
     iou, ap = made(decisive.measure, model, maps, locators, owner)
     assert iou.shape == ap.shape == (len(decisive.ALL), len(test.query))
-    torch.testing.assert_close(iou[1:-1], iou[:1].expand(len(locators), -1))
-    torch.testing.assert_close(ap[1:-1], ap[:1].expand(len(locators), -1))
+    torch.testing.assert_close(iou[2:-1], iou[:1].expand(len(locators), -1))
+    torch.testing.assert_close(ap[2:-1], ap[:1].expand(len(locators), -1))
     torch.testing.assert_close(iou[-1], torch.ones(len(owner)))
     true = decisive.corresponding(maps.within, maps.body[owner]).clamp(-1, 1)
     torch.testing.assert_close(iou[0], box_iou(maps.region.clamp(-1, 1), true))
+    whole = torch.tensor([[-1.0, -1, 1, 1]])
+    torch.testing.assert_close(iou[1], box_iou(whole.expand_as(true), true))
+    neck = model.reid.neck
+    one = normalize(neck(model.region(maps.partial, maps.region)))
+    other = normalize(neck(maps.whole.mean((2, 3))))
+    far = 1 - one @ other.T
+    better = (far <= far.gather(1, owner[:, None])).sum(1)
+    torch.testing.assert_close(ap[1], 1 / better.float())
     fixed = models.build("ppcl", 2, backbone="tiny", size=SIZE, match="fixed").eval()
     fixed.load_state_dict(model.state_dict())
     with evaluating(fixed):
@@ -223,9 +231,10 @@ def test_shares_are_of_the_supervised_gain():
     found[:, 0, decisive.ALL.index("supervised")] += 0.4
     found[:, :, decisive.ALL.index("maps, cycle 0")] += 0.1
     lines = pd.DataFrame(decisive._lines(found, pd.Series(range(12))))
-    assert len(lines) == 3 * (rows - 2) + 2
+    assert len(lines) == 3 * (rows - 3) + 3
     told = lines[lines["row"] == "maps, cycle 0"]
     assert told["gain"].tolist() == pytest.approx([0.1] * 3)
+    assert told["over_whole"].tolist() == pytest.approx([0.1] * 3), "which is GLRec's here"
     assert told["share"].tolist() == pytest.approx([25] * 3)
     found[:, 0, decisive.ALL.index("supervised")] -= 0.4
     assert pd.DataFrame(decisive._lines(found, pd.Series(range(12))))["share"].isna().all()
@@ -245,7 +254,7 @@ def test_it_is_stored_beside_its_run(tmp_path, monkeypatch):
     assert set(first["metric"]) == {"IoU", "mAP"}
     assert first[first["row"] == decisive.TRUE].set_index("metric")["mean"]["IoU"] == 1
     shown = decisive.wide(first)
-    assert len(shown) == 3 * len(decisive.ROWS) + 2
+    assert len(shown) == 3 * len(decisive.ROWS) + 3
     still = shown[shown["row"].str.endswith("(untrained)")]
     assert [*still["coordinates"]] == ["relative"] * 2
     assert still.iloc[:, 2:].map(lambda cell: cell.lstrip("+-").startswith("0.0")).all(axis=None)

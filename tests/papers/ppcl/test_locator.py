@@ -9,8 +9,8 @@ from reidlib import geometry
 from reidlib.errors import ReidError
 from reidlib.models.base import evaluating
 from reidlib.papers.ppcl import locator as module
-from reidlib.papers.ppcl.constraints import cycle_error
-from reidlib.papers.ppcl.locator import CRLoc, coverage
+from reidlib.papers.ppcl.constraints import cycle_error, negative_regions
+from reidlib.papers.ppcl.locator import INSIDE, CRLoc, coverage
 from reidlib.papers.ppcl.pooling import (
     Products,
     RegionMean,
@@ -84,6 +84,25 @@ def test_only_relative_coordinates_start_without_a_cycle():
         still = coordinates == "relative"
         assert (error < 1e-12) == still
         assert (locator.fc.bias.grad.abs().max() < 1e-6) == still
+
+
+@pytest.mark.parametrize("coordinates", ["absolute", "cropped"])
+def test_an_absolute_locator_begins_where_maps_can_teach_it(coordinates):
+    """Not at the whole frame, where samples lie on cells and no negative is legal."""
+    locator, x, y = CRLoc(CELLS, coordinates=coordinates), maps(3), maps(3).flip(0)
+    there = locator(x, REGION, y)
+    torch.testing.assert_close(there, INSIDE * frame(3, x.device))
+    assert negative_regions(there)[1].any()
+    assert not negative_regions(frame(3, x.device))[1].any()
+
+    def pull(box):
+        return region_distance(Products.of(x, y), CELLS, REGION, box).sum()
+
+    pull(there).backward()
+    assert locator.fc.bias.grad.abs().min() > 1e-5
+    stuck = frame(3, x.device).clone().requires_grad_()
+    pull(stuck).backward()
+    assert not stuck.grad.any()
 
 
 def test_a_coarser_partial_map_has_fewer_channels():

@@ -382,8 +382,7 @@ def claims(found: pd.DataFrame) -> list[Claim]:
         if metric == "mAP":
             over = (line["over_whole"], line["whole_low"], line["whole_high"])
             control = (WHOLE, gain._replace(value=over[0], low=over[1], high=over[2]))
-        where = f"4.3, {reading} coordinates" if reading else "4.3"
+        claim = f"{text}, {reading} ({metric})" if reading else f"{text} ({metric})"
         digits = 3 if metric == "IoU" else 1
-        made.append(judged(f"{text} ({metric})", where, gain, metric, control=control,
-                           digits=digits))  # fmt: skip
+        made.append(judged(claim, "4.3", gain, metric, control=control, digits=digits))
     return made

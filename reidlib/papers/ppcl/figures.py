@@ -25,7 +25,7 @@ from reidlib.visualize.images import image_grid, outline, pictures
 from reidlib.visualize.style import legend
 
 BLUE, RED, GREEN = "#1f6fd6", "#d1352b", "#2a9d4a"
-TICKS = (-50, -20, -5, 0, 5, 20)  # of gains, in points
+TICKS = (-20, -5, 0, 5, 20)  # of gains, in points
 WIDE = 4.0  # points: of a box below another one
 
 
@@ -249,11 +249,13 @@ def decisive(table: pd.DataFrame) -> Figure:
                               color=colours[str(reading)])  # fmt: skip
             axis.axvline(0, color="0.6", lw=1)
             axis.set_xscale("symlog", linthresh=5)
-            axis.set_xticks(TICKS, [f"{tick:+g}" for tick in TICKS])
+            axis.set_xticks(TICKS, [f"{tick:+g}" if tick else "0" for tick in TICKS])
             rectifier = f"noise {noise:g}" if noise else "as it is"
             axis.set_title(f"detector {error:g}, GLRec {rectifier}", fontsize=10)
             axis.set_xlabel(f"{metric} gained, points")
     axes[0, 0].set_yticks(range(len(names)), names)
     axes[0, 0].invert_yaxis()
-    legend(figure, {reading: colours[reading] for reading in COORDINATES})
+    for reading in COORDINATES:
+        axes[0, -1].plot([], [], "o", color=colours[reading], label=reading)
+    axes[0, -1].legend(title="coordinates", **BESIDE)
     return figure

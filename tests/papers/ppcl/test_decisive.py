@@ -18,6 +18,7 @@ from reidlib.papers.ppcl import recipe as ppcl
 from reidlib.papers.ppcl.constraints import cycle_error, negative_regions, part_triplet
 from reidlib.papers.ppcl.locator import CRLoc
 from reidlib.papers.stnreid.measure import make_pairs
+from reidlib.system.files import root
 from reidlib.train.loop import fit
 from reidlib.train.store import Run
 
@@ -238,6 +239,51 @@ def test_shares_are_of_the_supervised_gain():
     assert told["share"].tolist() == pytest.approx([25] * 3)
     found[:, 0, decisive.ALL.index("supervised")] -= 0.4
     assert pd.DataFrame(decisive._lines(found, pd.Series(range(12))))["share"].isna().all()
+
+
+def test_what_the_notebook_says_of_it():
+    """The numbers in its words are those of the committed table."""
+    table = pd.read_csv(root() / "reports/study/tables/20_ppcl_decisive.csv")
+    table = table.fillna({"coordinates": ""})
+    first = table[(table["error"] == 0.08) & (table["noise"] == 0)]
+    iou, map_ = (
+        first[first["metric"] == metric].set_index(["coordinates", "row"])
+        for metric in ("IoU", "mAP")
+    )
+    assert round(iou.loc[("relative", "maps, cycle 10"), "share"]) == 31
+    assert round(iou.loc[("relative", "maps, cycle 0.1"), "share"]) == 68
+    assert (iou.loc["absolute"]["gain"].drop("supervised") < -0.09).all()
+    assert iou.loc[("absolute", "supervised"), "low"] > 0
+    printed = map_.loc[("relative", "maps, cycle 10")]
+    assert printed["low"] < 0 < printed["high"]
+    assert printed["whole_high"] < 0, "the whole reference ranks better"
+    assert map_.loc[("", decisive.WHOLE), "low"] > 0
+    true = map_.loc[("", decisive.TRUE)]
+    assert true["low"] > 0
+    assert true["whole_low"] < 0 < true["whole_high"]
+    alone = table[(table["row"] == "maps, cycle 0") & (table["coordinates"] == "relative")]
+    assert (alone[alone["metric"] == "IoU"]["gain"] < 0).all()
+    assert table["people"].unique().tolist() == [336]
+    assert table["n"].unique().tolist() == [2]
+
+
+def test_the_claims_need_more_than_the_whole_reference():
+    found = torch.rand(2, 3, len(decisive.ALL), 40, dtype=torch.double) * 0.01
+
+    def verdicts():
+        lines = [
+            {"error": 0.08, "noise": 0.0, **line, "metric": metric}
+            for metric, scale in (("IoU", 1), ("mAP", 100))
+            for line in decisive._lines(scale * found, pd.Series(range(40)))
+        ]
+        return {claim.claim: claim.verdict for claim in decisive.claims(pd.DataFrame(lines))}
+
+    name = "comparing true regions ranks better than GLRec's (mAP)"
+    found[:, :, decisive.ALL.index(decisive.TRUE)] += 0.3
+    assert len(verdicts()) == 12, "each sentence is another"
+    assert verdicts()[name] == "holds"
+    found[:, :, decisive.ALL.index(decisive.WHOLE)] += 0.3
+    assert verdicts()[name] == "too small to tell"
 
 
 def test_it_is_stored_beside_its_run(tmp_path, monkeypatch):

@@ -64,7 +64,7 @@ def located(
         if true is not None:
             outline(axes[p, 2], true[p], GREEN, "--")
     lines = {"GLRec": BLUE, "CRLoc": RED} | ({"true region": GREEN} if true is not None else {})
-    legend(figure, lines)
+    legend(figure, lines, "upper")
     return figure
 
 
@@ -125,7 +125,7 @@ def constraints(model: PPCL, images: Tensor, partial: Tensor, other: Tensor) -> 
             outline(found, negative[n], RED)
         outline(returned, box[n], BLUE, lw=WIDE)
         outline(returned, back[n], GREEN, "--")
-    legend(figure, {"anchor": BLUE, "found: positive": GREEN, "negative": RED})
+    legend(figure, {"anchor": BLUE, "found: positive": GREEN, "negative": RED}, "upper")
     return figure
 
 

@@ -40,10 +40,10 @@ def moved(locator: CRLoc) -> CRLoc:
 
 
 @pytest.mark.parametrize("coordinates", ["relative", "absolute", "cropped"])
-def test_it_starts_at_the_identity(coordinates):
+def test_it_starts_at_the_probes_region_or_inside_the_frame(coordinates):
     locator = CRLoc(CELLS, coordinates=coordinates)
     found = locator(maps(3), REGION, maps(3).flip(0))
-    expected = REGION if coordinates == "relative" else frame(3, REGION.device)
+    expected = REGION if coordinates == "relative" else INSIDE * frame(3, REGION.device)
     torch.testing.assert_close(found, expected)
 
 

@@ -100,11 +100,6 @@ def _learns(model: ReIDModel) -> bool:
     return getattr(model.transformer, "kind", "") in ("self", "wide")
 
 
-def typical(runs: Sequence[Run]) -> Run:
-    """Of a row's seeds the run of median mAP, of two the worse: whose pictures are shown."""
-    return sorted(runs, key=lambda run: run.metrics.mAP)[(len(runs) - 1) // 2]
-
-
 def learned_eps(runs: Sequence[Run]) -> float:
     """The eps that SC-STN allowed itself at the end of training, mean over seeds, two digits."""
     return round(float(np.mean([run.history["eps"].iloc[-1] for run in runs])), 2)

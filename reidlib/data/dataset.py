@@ -27,7 +27,8 @@ class Dataset:
 
     train, query, gallery: one row an image. ``path`` (str), ``pid`` (int; -1 junk, 0 distractor),
     ``cam`` (int), and where they apply ``tracklet``, ``frame`` and ``box``: the (x0, y0, x1, y1)
-    in [-1, 1] that is cut out of the file before it is resized.
+    in [-1, 1] that is cut out of the file before it is resized. Where query and gallery have a
+    column ``group``, each group is a test set of its own (``test_sets``).
     protocol: how it is scored by default, ``"market1501"`` or ``"partial"``.
     embedded: drawn by this project, so its images may be shown in committed figures.
     """
@@ -58,6 +59,22 @@ class Dataset:
     def but(self, **changes: Any) -> Dataset:
         """A copy with other fields."""
         return replace(self, **changes)
+
+    @property
+    def test_sets(self) -> list[Dataset]:
+        """The test sets that are ranked apart from each other, in their order; this dataset itself
+        if it has no column ``group``. Queries that stand together stay so."""
+        if "group" not in self.query.columns:
+            return [self]
+        tables = {"query": self.query, "gallery": self.gallery}
+        numbers = list(dict.fromkeys(self.query["group"]))
+        return [
+            self.but(**{
+                key: table[table["group"] == number].drop(columns="group").reset_index(drop=True)
+                for key, table in tables.items()
+            })
+            for number in numbers
+        ]  # fmt: skip
 
     def summary(self) -> pd.DataFrame:
         """One row a split: images, ids, cameras, distractors (pid 0), junk (pid -1)."""

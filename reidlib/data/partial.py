@@ -105,34 +105,50 @@ def partial_set(
     *,
     people: int | None = None,
     probes: int = 2,
+    shown: int | None = None,
+    groups: int = 1,
     ratio: tuple[float, float] = (0.4, 0.8),
     seed: int = 0,
 ) -> Dataset:
     """Partial probes and whole gallery images of a dataset's test people, as ``name`` has them.
 
-    "partial-reid": 60 people, ``probes`` (there: 5) probes and as many gallery images of each, cut
-    from any side. "partial-ilids": 119 people, one of each, cut from below, as by the luggage
-    there. people: another number of them. Fewer if the dataset has fewer. Probes come from its
-    queries, gallery images from its gallery, by other cameras than the probe's where there are
-    such; no distractors; protocol "partial" (no camera filter). ratio: the share of width or height
-    that remains.
+    "partial-reid": 60 people, ``probes`` (there: 5) probes and ``shown`` (default: as many) gallery
+    images of each, cut from any side. "partial-ilids": 119 people, one of each, cut from below, as
+    by the luggage there. people: another number of them. Fewer if the dataset has fewer. Probes
+    come from its queries, gallery images from its gallery, by other cameras than the probe's where
+    there are such; no distractors; protocol "partial" (no camera filter). ratio: the share of width
+    or height that remains.
+
+    groups: as many sets of so many people each, none of them twice, are tested one after the other
+    (column ``group``): a ranking is as hard as the original's and rests on more people. Only whole
+    groups count; with one, no column says so.
     """
     if name not in IDS:
         raise ReidError(f'no partial test set "{name}": there are {", ".join(IDS)}')
+    if groups < 1:
+        raise ReidError(f"partial_set: groups is {groups}, not at least 1")
+    number = people or IDS[name]
     many = probes if name == "partial-reid" else 1
+    most = (shown or many) if name == "partial-reid" else 1
     query, gallery = (t[t["pid"] > 0] for t in (dataset.query, dataset.gallery))
-    pids = sorted(set(query["pid"]) & set(gallery["pid"]))[: people or IDS[name]]
-    asked, shown = [], []
+    pids = sorted(set(query["pid"]) & set(gallery["pid"]))
+    groups = max(1, min(groups, len(pids) // number))
+    pids = pids[: groups * number]
+    asked, found = [], []
     for pid in pids:
         own = query[query["pid"] == pid].drop_duplicates("cam")[:many]
         others = gallery[gallery["pid"] == pid].drop_duplicates("cam")
         new = ~others["cam"].isin(own["cam"])
         asked.append(own)
-        shown.append(pd.concat([others[new], others[~new]])[:many])
-    tables = {"query": pd.concat(asked), "gallery": pd.concat(shown)}
+        found.append(pd.concat([others[new], others[~new]])[:most])
+    tables = {"query": pd.concat(asked), "gallery": pd.concat(found)}
     tables = {key: table.reset_index(drop=True) for key, table in tables.items()}
     tables["query"]["cam"], tables["gallery"]["cam"] = 0, 1
+    if groups > 1:
+        place = {pid: i // number for i, pid in enumerate(pids)}
+        tables = {key: table.assign(group=table["pid"].map(place)) for key, table in tables.items()}
     side: Side = "any" if name == "partial-reid" else "bottom"
     some = dataset.but(protocol="partial", **tables)
     cut = make_partial(some, ratio=ratio, side=side, seed=seed)
-    return cut.but(name=f"{dataset.name}, {len(pids)} people in the manner of {name}")
+    each = f"{groups} times {number}" if groups > 1 else f"{len(pids)}"
+    return cut.but(name=f"{dataset.name}, {each} people in the manner of {name}")

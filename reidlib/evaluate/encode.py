@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import Any
 
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reidlib.data.bank import ImageBank
 from reidlib.errors import ReidError
 from reidlib.models.base import Encoding, ReIDModel, device_of, evaluating, take
 from reidlib.system.compute import compiled, full_precision
-
-if TYPE_CHECKING:
-    from reidlib.data.bank import ImageBank
 
 BLOCK = 2**26  # distances held at once: 256 MB of float32
 
@@ -77,21 +76,63 @@ def encode_split(
     return out
 
 
-def distance_blocks(model: ReIDModel, query: Encoding, gallery: Encoding) -> Iterator[Tensor]:
-    """Row blocks [B,G] of ``model.distance``, as many rows as make 256 MB."""
+def encode_cut(
+    model: ReIDModel, split: pd.DataFrame, *, rows: Tensor | None = None, **options: Any
+) -> Encoding:
+    """As ``encode_split``, but what the column ``box`` keeps of an image stays as large as it is in
+    an image of the model's size, to the pixel, and is not enlarged.
+
+    For models that compare images of different sizes (``own_size``). Entries [n, M, ...] whose M
+    follows the size of the image are filled up with zeros.
+    """
+    some = split if rows is None else split.iloc[rows.numpy()]
+    bank = ImageBank.from_split(some.drop(columns="box"), model.size)
+    height, width = model.size
+    box = torch.tensor(some["box"].tolist(), dtype=torch.float64)
+    pixels = ((box + 1) / 2 * torch.tensor([width, height] * 2)).round().long()
+    pixels[:, 2:] = torch.maximum(pixels[:, 2:], pixels[:, :2] + 1)
+    shapes, group = (pixels[:, 2:] - pixels[:, :2]).unique(dim=0, return_inverse=True)
+    out: Encoding = {}
+    for g in range(len(shapes)):
+        index = (group == g).nonzero().flatten()
+        cut = []
+        for i in index.tolist():
+            x0, y0, x1, y1 = pixels[i].tolist()
+            cut.append(bank.raw(slice(i, i + 1))[:, :, y0:y1, x0:x1])
+        own = ImageBank(torch.cat(cut), some.iloc[index.numpy()], bank.device, "device")
+        for key, value in encode_split(model, own, **options).items():
+            if key not in out:
+                out[key] = value.new_zeros(len(some), *value.shape[1:])
+            more = value.shape[1] - out[key].shape[1]
+            if more > 0:
+                filling = value.new_zeros(len(some), more, *value.shape[2:])
+                out[key] = torch.cat([out[key], filling], 1)
+            out[key][index, : value.shape[1]] = value
+    return out
+
+
+def distance_blocks(
+    model: ReIDModel, query: Encoding, gallery: Encoding, amp: bool = False
+) -> Iterator[Tensor]:
+    """Row blocks [B,G] of ``model.distance``, as many rows as make 256 MB. ``amp``: a model that
+    takes every pair through its network does that in bfloat16 (its attribute ``pairs_pass``)."""
     if type(model).distance is ReIDModel.distance:
         yield from cosine_blocks(query["feature"], gallery["feature"])
         return
+    half = amp and getattr(model, "pairs_pass", False)
+    autocast = torch.autocast(query["feature"].device.type, torch.bfloat16, enabled=half)
     step = max(1, BLOCK // max(length(gallery), 1))
     for start in range(0, length(query), step):
-        with evaluating(model), full_precision():
+        with evaluating(model), full_precision(), autocast:
             block = model.distance(take(query, slice(start, start + step)), gallery)
         yield block
 
 
-def distance_columns(model: ReIDModel, query: Encoding, blocks: Iterable[Encoding]) -> Tensor:
+def distance_columns(
+    model: ReIDModel, query: Encoding, blocks: Iterable[Encoding], amp: bool = False
+) -> Tensor:
     """``model.distance`` [Q, G] to a gallery that comes in ``blocks`` and is never all there."""
-    found = [torch.cat([*distance_blocks(model, query, block)]) for block in blocks]
+    found = [torch.cat([*distance_blocks(model, query, block, amp)]) for block in blocks]
     return torch.cat(found, 1)
 
 

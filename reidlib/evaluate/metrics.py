@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,14 @@ class Metrics:
         values = self.as_dict()
         shown = [f"{k} {100 * v:.2f} %" for k, v in values.items() if not k.startswith("num")]
         return f"Metrics({', '.join(shown)}, {self.num_valid} of {self.num_queries} queries)"
+
+    @classmethod
+    def joined(cls, parts: Sequence[Metrics]) -> Metrics:
+        """Evaluations of different queries as one: every query counts alike."""
+        valid = np.array([part.num_valid for part in parts])
+        cmc = np.stack([np.nan_to_num(part.cmc) for part in parts])
+        mean = (valid @ cmc) / valid.sum() if valid.any() else np.full(cmc.shape[1], np.nan)
+        return cls(mean, pd.concat([part.per_query for part in parts], ignore_index=True))
 
     def save(self, folder: str | Path) -> None:
         """Writes ``metrics.json`` (means and CMC) and ``per_query.csv`` into ``folder``."""

@@ -22,6 +22,7 @@ from reidlib.evaluate.encode import (
     device_of,
     distance_blocks,
     distance_columns,
+    encode_cut,
     encode_split,
     evaluating,
 )
@@ -94,7 +95,14 @@ def evaluate(
     ``query_bank``, ``gallery_bank``: the images of the dataset's splits at ``model.size``, which
     saves decoding them again, or what the model made of them (``Encoded``), which saves encoding
     them again. Junk is not encoded, nor are frames that are not sampled.
+    A dataset of several test sets (``Dataset.test_sets``) is ranked one after the other. A model
+    with ``own_size`` is given what boxes keep of images as large as that is.
     """
+    asked = {k: v for k, v in locals().items() if k in options_of(evaluate)}
+    if len(several := dataset.test_sets) > 1:
+        if query_bank is not None or gallery_bank is not None:
+            raise ReidError("a bank holds one test set, not several: leave banks out")
+        return Metrics.joined([evaluate(model, some, **asked) for some in several])
     if not (hasattr(model, "encode") and hasattr(model, "size")):
         raise ReidError(
             f"{type(model).__name__} is no re-identification model: wrap it, "
@@ -139,16 +147,24 @@ def evaluate(
             wanted = wanted[planned.rows]
         table = split.iloc[wanted]
         rows = torch.from_numpy(wanted) if planned or len(wanted) < len(split) else None
-        if bank is None:
+        own_size = getattr(model, "own_size", False) and "box" in table.columns
+        if own_size and (bank is not None or pad or planned):
+            raise ReidError(
+                f"{type(model).__name__} takes what boxes keep in its own size: leave banks, pad "
+                "and tracklets out"
+            )
+        if bank is None and not own_size:
             where = device if device is not None else device_of(model)
             if pad and not sides:
                 bank = padded_bank(table, model.size)
             else:
                 bank = ImageBank.from_split(table, model.size, where)
             rows = torch.arange(len(table)) if planned else None
+        rows = None if own_size else rows
+        source: Any = (encode_cut, model, table) if own_size else (encode_split, model, bank)
         encode = bank.encode if isinstance(bank, Encoded) else partial(
-            encode_split, model, bank, flip=flip, batch_size=batch_size, device=device, amp=amp,
-            compile=compile, only=only,
+            *source, flip=flip, batch_size=batch_size, device=device, amp=amp, compile=compile,
+            only=only,
         )  # fmt: skip
         if planned:
             sides.append(planned.encode(encode, rows, only=compared(model)))
@@ -167,7 +183,7 @@ def evaluate(
     elif isinstance(sides[1], dict):
         found = distances(model, *sides, rerank=rerank, aqe=aqe)
     else:
-        found = distance_columns(model, *sides)
+        found = distance_columns(model, *sides, amp)
     query, gallery = tables
     labels = query["pid"], gallery["pid"], query["cam"], gallery["cam"]
     if protocol == "single-shot":

@@ -1,8 +1,9 @@
 """DSR (He et al. 2018): how well a gallery image's features rebuild those of a partial image.
 
 Both images are sets of blocks of the last feature map. The distance of a pair is what the best
-combination of the gallery's blocks leaves of the query's: no alignment, no common size is needed.
-The features are a trained baseline's; STNReID's "DSR(Our)" is this on its baseline.
+combination of the gallery's blocks leaves of the query's: no alignment is needed, and no common
+size, so a partial image is taken as large as it is. The features are a trained baseline's;
+STNReID's "DSR(Our)" is this on its baseline.
 """
 
 from __future__ import annotations
@@ -33,17 +34,21 @@ class DSR(Baseline):
         size: tuple[int, int] = (256, 128),
         scales: tuple[int, ...] = (1, 2, 3),
         beta: float = 0.01,
-        coding: Literal["ridge", "sparse"] = "ridge",
+        coding: Literal["ridge", "sparse"] = "sparse",
+        enlarge: bool = False,
     ) -> None:
-        """scales: sides of the square blocks, in cells of the map; what is larger than the map is
-        left out. beta: weight of the penalty on the coefficients, squared ("ridge") or absolute
-        ("sparse", the original's; one pair after the other, so hundreds of times as slow)."""
+        """scales: sides of the square blocks, in cells of the map; of a partial image whose map is
+        smaller than a block there is none of that scale. beta: weight of the penalty on the
+        coefficients, absolute ("sparse", the original's) or squared ("ridge", in closed form:
+        several times as fast). enlarge: a partial image fills the input, as it does for all other
+        models; the original takes it in its own size and proportions."""
         super().__init__(num_ids, backbone=backbone, weights=weights, size=size)
         self.scales, self.beta, self.coding = scales, beta, coding
+        self.own_size = not enlarge  # see ``evaluate.encode.encode_cut``
 
     @classmethod
     def test_options(cls, options: Mapping[str, Any]) -> set[str]:
-        return {"scales", "beta", "coding"}
+        return {"scales", "beta", "coding", "enlarge"}
 
     def encode(self, images: Tensor) -> Encoding:
         """``"blocks"`` [N, M, C]: the means over all blocks of all scales, each of length 1."""
@@ -55,20 +60,25 @@ class DSR(Baseline):
 
     def distance(self, query: Encoding, gallery: Encoding) -> Tensor:
         """Mean squared error [Q, G], in [0, 1], of each query's blocks rebuilt from a gallery
-        image's."""
-        x, blocks = query["blocks"], gallery["blocks"]
-        out = x.new_empty(len(x), len(blocks))
-        if self.coding == "sparse":
-            for i, rows in enumerate(x):
-                out[i] = torch.cat([sparse_error(rows, y[None], self.beta) for y in blocks])
-            return out
-        step = max(1, CELLS // (x.shape[0] * x.shape[1] * blocks.shape[1]))
+        image's. Blocks of zeros are none: the query's map was smaller than others'."""
+        there = query["blocks"].any(2)  # [Q, M]
+        x, blocks = query["blocks"][there], gallery["blocks"]  # [B, C], B blocks of all queries
+        whose = there.nonzero()[:, 0]
+        out = x.new_zeros(len(there), len(blocks))
+        step = max(1, CELLS // (len(x) * blocks.shape[1]))
         for g in range(0, len(blocks), step):
-            shrunk = ridge_dictionary(blocks[g : g + step], self.beta)
-            products = shrunk.flatten(0, 1) @ x.flatten(0, 1).T  # [g * M, Q * M]
-            kept = products.pow_(2).unflatten(0, (-1, shrunk.shape[1])).sum(1)
-            out[:, g : g + step] = 1 - kept.unflatten(1, (len(x), -1)).mean(2).T
-        return out
+            some = blocks[g : g + step]
+            errors = ridge_errors if self.coding == "ridge" else sparse_errors
+            out[:, g : g + step].index_add_(0, whose, errors(x, some, self.beta).T)
+        return out / there.sum(1, keepdim=True)
+
+
+def ridge_errors(x: Tensor, blocks: Tensor, beta: float) -> Tensor:
+    """What is left [G, B] of each x [B, C], of length 1, rebuilt from G images' blocks [G, K, C] by
+    ridge regression: |x - Y' w|^2 at the minimum of |x - Y' w|^2 + beta |w|^2."""
+    shrunk = ridge_dictionary(blocks, beta)
+    products = shrunk.flatten(0, 1) @ x.T  # [G * K, B]
+    return 1 - products.pow_(2).unflatten(0, (-1, shrunk.shape[1])).sum(1)
 
 
 def ridge_dictionary(blocks: Tensor, beta: float) -> Tensor:
@@ -83,18 +93,23 @@ def ridge_dictionary(blocks: Tensor, beta: float) -> Tensor:
     return root.unsqueeze(2) * (vectors.mT @ blocks)
 
 
-def sparse_error(x: Tensor, blocks: Tensor, beta: float) -> Tensor:
-    """Mean error [N] of x [M, C] rebuilt from blocks [N, K, C] by sparse coding.
+def sparse_errors(x: Tensor, blocks: Tensor, beta: float) -> Tensor:
+    """The same of sparse coding: |x - Y' w|^2 at the minimum of |x - Y' w|^2 / 2 + beta |w|_1.
 
-    Minimises |x - Y' w|^2 / 2 + beta |w|_1 by FISTA (Beck & Teboulle 2009).
+    By FISTA (Beck & Teboulle 2009), the blocks of all queries at once: an image's products of
+    blocks are made once.
     """
-    gram, cross = blocks @ blocks.mT, blocks @ x.mT  # [N, K, K], [N, K, M]
-    rate = 1 / torch.linalg.matrix_norm(gram, 2).clamp(min=1e-12).reshape(-1, 1, 1)
-    w = ahead = torch.zeros_like(cross)
-    t = 1.0
-    for _ in range(ITERATIONS):
-        step = ahead - rate * (gram @ ahead - cross)
-        new = step.sign() * (step.abs() - rate * beta).clamp(min=0)
-        following = (1 + (1 + 4 * t * t) ** 0.5) / 2
-        ahead, w, t = new + (t - 1) / following * (new - w), new, following
-    return (x - w.mT @ blocks).pow(2).sum(2).mean(1)
+    out = x.new_empty(len(blocks), len(x))
+    eye = torch.eye(blocks.shape[1], dtype=x.dtype, device=x.device)
+    for g, y in enumerate(blocks):
+        gram, cross = y @ y.T, y @ x.T  # [K, K], [K, B]
+        rate = 1 / max(float(torch.linalg.matrix_norm(gram, 2)), 1e-12)
+        still, pull = eye - rate * gram, rate * cross  # a step of gradient descent
+        w = ahead = torch.zeros_like(cross)
+        t = 1.0
+        for _ in range(ITERATIONS):
+            new = F.softshrink(torch.addmm(pull, still, ahead), rate * beta)
+            following = (1 + (1 + 4 * t * t) ** 0.5) / 2
+            ahead, w, t = torch.lerp(w, new, 1 + (t - 1) / following), new, following
+        out[g] = x.pow(2).sum(1) + (w * (gram @ w - 2 * cross)).sum(0)
+    return out

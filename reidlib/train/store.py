@@ -173,7 +173,9 @@ def _what(dataset: Dataset, options: dict[str, Any]) -> dict[str, Any]:
             raise ReidError(f'evaluation has no option "{name}"{nearest(name, _OPTIONS)}')
     tables = hashlib.sha256()
     for table in (dataset.query, dataset.gallery):
-        columns = [c for c in ("pid", "cam", "tracklet", "frame", "box") if c in table.columns]
+        columns = [
+            c for c in ("pid", "cam", "tracklet", "frame", "box", "group") if c in table.columns
+        ]
         names = table.path.map(lambda path: Path(path).name)
         tables.update(table[columns].assign(name=names).to_csv(index=False).encode())
     changed = {k: v for k, v in options.items() if k not in _BANKS and v != _OPTIONS[k].default}

@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from reidlib import geometry
-from reidlib.data import ImageBank, load
+from reidlib import geometry, models
+from reidlib.data import ImageBank, load, partial
 from reidlib.data.bank import MEAN, padded_bank
 from reidlib.data.dataset import boxes
 from reidlib.data.partial import first_people, kept, make_partial, partial_set
 from reidlib.errors import ReidError
+from reidlib.evaluate import evaluate
 
 SMALL = {"train_ids": 2, "test_ids": 4, "cameras": 2, "images": 2, "size": (64, 32)}
 SIZE = (64, 32)
@@ -57,6 +58,29 @@ def test_sets_in_the_manner_of_the_benchmarks(dataset):
     assert (geometry.box_area(torch.tensor(half.query.box.tolist())) == 2).all()
     with pytest.raises(ReidError, match='no partial test set "partial-lfw"'):
         partial_set(dataset, "partial-lfw")
+
+
+def test_groups_are_ranked_apart_from_each_other(dataset, monkeypatch):
+    """Two groups of two people: each query against its own group alone, all in one result."""
+    monkeypatch.setitem(partial.IDS, "partial-reid", 2)
+    both = partial_set(dataset, "partial-reid", probes=2, shown=1, groups=5)
+    assert both.query["group"].tolist() == sorted(both.query["group"].tolist())
+    assert both.gallery.groupby("pid").size().tolist() == [1] * 4
+    one, two = both.test_sets
+    assert set(one.query.pid) == set(one.gallery.pid) == {3, 4}
+    assert set(two.query.pid) == set(two.gallery.pid) == {5, 6}
+    torch.manual_seed(0)
+    model = models.build("baseline", 2, backbone="tiny", size=SIZE)
+    found, parts = evaluate(model, both), [evaluate(model, some) for some in (one, two)]
+    assert found.per_query["pid"].tolist() == both.query["pid"].tolist()
+    n = [part.num_valid for part in parts]
+    mean = (n[0] * parts[0].rank(1) + n[1] * parts[1].rank(1)) / sum(n)
+    assert found.rank(1) == pytest.approx(mean)
+    assert found.rank(1) == pytest.approx((found.per_query["first_hit"] == 1).mean())
+    assert found.rank(2) == 1, "there are two people in a gallery"
+    assert len(partial_set(dataset, "partial-ilids", groups=3).test_sets) == 1, "no whole group"
+    with pytest.raises(ReidError, match="not at least 1"):
+        partial_set(dataset, "partial-reid", groups=0)
 
 
 def test_padded_probes_keep_their_proportions(dataset):

@@ -4,9 +4,13 @@ import pytest
 import torch
 
 from reidlib import models
+from reidlib.data import ImageBank, load
+from reidlib.data.partial import make_partial
 from reidlib.errors import ReidError
+from reidlib.evaluate import evaluate
+from reidlib.evaluate.encode import encode_cut
 from reidlib.models.base import evaluating
-from reidlib.models.dsr import ridge_dictionary, sparse_error
+from reidlib.models.dsr import ridge_dictionary, sparse_errors
 from reidlib.papers.stnreid import recipe as stnreid
 
 SIZE = (96, 48)
@@ -43,7 +47,7 @@ def test_blocks_of_all_scales_that_fit():
 @pytest.mark.parametrize("beta", [0.01, 1.0])
 def test_the_distance_is_the_error_of_the_best_ridge_combination(beta):
     x, y = unit(3, 5, 12), unit(4, 7, 12)
-    model = build(beta=beta)
+    model = build(beta=beta, coding="ridge")
     found = model.distance({"feature": x[:, 0], "blocks": x}, {"feature": y[:, 0], "blocks": y})
     for q in range(3):
         for g in range(4):
@@ -53,43 +57,90 @@ def test_the_distance_is_the_error_of_the_best_ridge_combination(beta):
             assert found[q, g].item() == pytest.approx(expected.item(), abs=1e-9)
 
 
-def test_blocks_of_the_gallery_do_not_change_the_result(monkeypatch):
+@pytest.mark.parametrize("coding", ["ridge", "sparse"])
+def test_blocks_of_the_gallery_do_not_change_the_result(monkeypatch, coding):
     x, y = unit(3, 5, 12), unit(4, 7, 12)
-    model = build()
+    model = build(coding=coding)
     query, gallery = {"feature": x, "blocks": x}, {"feature": y, "blocks": y}
     whole = model.distance(query, gallery)
     monkeypatch.setattr("reidlib.models.dsr.CELLS", 1)
     torch.testing.assert_close(model.distance(query, gallery), whole)
 
 
-def test_an_image_rebuilds_its_own_patch_and_no_other_so_well():
+@pytest.mark.parametrize("coding", ["ridge", "sparse"])
+def test_an_image_rebuilds_its_own_patch_and_no_other_so_well(coding):
     y = unit(2, 7, 12)
     x = y[:1, :3]
-    model = build(beta=1e-4)
+    model = build(beta=1e-4, coding=coding)
     found = model.distance({"feature": x, "blocks": x}, {"feature": y, "blocks": y})
     assert found[0, 0] < 1e-6 < 0.1 < found[0, 1]
+
+
+@pytest.mark.parametrize("coding", ["ridge", "sparse"])
+def test_a_query_with_fewer_blocks_counts_those_it_has(coding):
+    x, y = unit(2, 5, 12), unit(4, 7, 12)
+    model = build(coding=coding)
+    fewer = x.clone()
+    fewer[1, 3:] = 0  # a smaller map
+    found = model.distance({"feature": x, "blocks": fewer}, {"feature": y, "blocks": y})
+    alone = model.distance({"feature": x, "blocks": x[1:, :3]}, {"feature": y, "blocks": y})
+    torch.testing.assert_close(found[1:], alone)
 
 
 def test_dependent_blocks_are_no_trouble():
     y = unit(1, 3, 12)
     twice = torch.cat([y, y], 1)
     assert ridge_dictionary(twice, 0.01).isfinite().all()
+    assert sparse_errors(y[0], twice, 0.01).isfinite().all()
 
 
 def test_sparse_coding_finds_the_minimum():
-    """No small change of the coefficients lowers the objective: the optimality conditions hold."""
-    x, y = unit(2, 12), unit(1, 5, 12)
+    """The same error as at the end of plain proximal steps, for every pair."""
+    x, y = unit(2, 5, 12), unit(3, 6, 12)
     beta = 0.05
-    gram, cross = y[0] @ y[0].T, y[0] @ x.T
-    w = torch.zeros_like(cross)
-    for _ in range(20_000):  # plain proximal steps, to the end
-        w = w - 0.1 * (gram @ w - cross)
-        w = w.sign() * (w.abs() - 0.1 * beta).clamp(min=0)
-    expected = (x - w.T @ y[0]).square().sum(1).mean()
-    assert sparse_error(x, y, beta).item() == pytest.approx(expected.item(), rel=1e-3)
-    sparse = build(coding="sparse", beta=beta)
-    encodings = {"feature": x[None], "blocks": x[None]}, {"feature": y, "blocks": y}
-    torch.testing.assert_close(sparse.distance(*encodings)[0], sparse_error(x, y, beta))
+    model = build(coding="sparse", beta=beta)
+    found = model.distance({"feature": x, "blocks": x}, {"feature": y, "blocks": y})
+    for q in range(2):
+        for g in range(3):
+            gram, cross = y[g] @ y[g].T, y[g] @ x[q].T
+            w = torch.zeros_like(cross)
+            for _ in range(20_000):
+                w = w - 0.1 * (gram @ w - cross)
+                w = w.sign() * (w.abs() - 0.1 * beta).clamp(min=0)
+            expected = (x[q] - w.T @ y[g]).square().sum(1).mean()
+            assert found[q, g].item() == pytest.approx(expected.item(), rel=1e-3)
+
+
+def test_a_partial_probe_keeps_its_size():
+    """Its blocks are those of the cut itself, not of the cut enlarged to the input; a narrow map
+    has none of 3x3."""
+    dataset = load("synthetic", train_ids=2, test_ids=4, cameras=2, images=2, size=(64, 32))
+    cut = make_partial(dataset, ratio=(0.5, 0.5), side="left").query
+    model = build()
+    with evaluating(model):
+        found = encode_cut(model, cut)["blocks"]
+        whole = ImageBank.from_split(dataset.query, SIZE).images(slice(0, len(cut)))
+        expected = model.encode(whole[:, :, :, 24:])["blocks"]
+    assert expected.shape[1] == 6 * 2 + 5 * 1
+    torch.testing.assert_close(found, expected)
+    assert encode_cut(model, make_partial(dataset).query)["blocks"].shape[1] > 17
+
+
+def test_an_evaluation_asks_for_probes_in_their_own_size(monkeypatch):
+    dataset = load("synthetic", train_ids=2, test_ids=4, cameras=2, images=2, size=(64, 32))
+    cut = make_partial(dataset)
+    seen = []
+    monkeypatch.setattr(
+        "reidlib.evaluate.retrieval.encode_cut",
+        lambda model, split, **options: (
+            seen.append(len(split)) or encode_cut(model, split, **options)
+        ),
+    )
+    own, enlarged = (evaluate(build(enlarge=large), cut).per_query for large in (False, True))
+    assert seen == [len(cut.query)]
+    assert not own.equals(enlarged)
+    with pytest.raises(ReidError, match="in its own size"):
+        evaluate(build(), cut, pad=True)
 
 
 def test_it_is_the_baseline_trained_once():
@@ -97,7 +148,7 @@ def test_it_is_the_baseline_trained_once():
     dsr = rows["DSR(Our)"]
     assert dsr.start == (rows["Baseline"],)
     assert dsr.steps == 0
-    assert dsr.but(beta=0.1, coding="sparse").training() == dsr.training()
+    assert dsr.but(beta=0.1, coding="ridge", enlarge=True).training() == dsr.training()
     model = build()
     base = models.build("baseline", 4, backbone="tiny", size=SIZE)
     model.load_start(base.state_dict(), "baseline", True)

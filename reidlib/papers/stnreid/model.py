@@ -34,7 +34,8 @@ class STNReID(ReIDModel):
     Its encoding keeps the images themselves: what a gallery image shows depends on the query.
     """
 
-    head = ("localization.",)  # with few steps the STN needs a higher rate than the ReID module
+    head = ("localization.",)  # what ``Recipe.head_lr`` is for; the paper has one rate for all
+    pairs_pass = True  # an evaluation with ``amp`` takes affined images through in bfloat16
 
     def __init__(
         self,
@@ -144,8 +145,15 @@ class STNReID(ReIDModel):
     def distance(self, query: Encoding, gallery: Encoding) -> Tensor:
         """1 - cosine [Q, G] between each query and what the STN shows of each gallery image.
 
-        Streamed in blocks of images and of pairs: memory does not grow with Q x G images.
+        Streamed in blocks of images and of pairs: memory does not grow with Q x G images. Under
+        autocast the ReID module alone computes in half precision, not the STN and no cosine.
         """
+        kind = query["feature"].device.type
+        half = torch.is_autocast_enabled(kind)
+        with torch.autocast(kind, enabled=False):
+            return self._distance(query, gallery, half)
+
+    def _distance(self, query: Encoding, gallery: Encoding, half: bool) -> Tensor:
         if self.match == "holistic":
             return super().distance(query, gallery)
         out = query["feature"].new_empty(len(query["feature"]), len(gallery["feature"]))
@@ -156,17 +164,19 @@ class STNReID(ReIDModel):
                 images = gallery["image"][g : g + GALLERY]
                 holistic = self.localization.halves(images, "holistic")
                 for i in range(partial.shape[1]):
-                    affined = self._affined(partial[:, i : i + 1], holistic, images)
+                    affined = self._affined(partial[:, i : i + 1], holistic, images, half)
                     out[q + i, g : g + len(images)] = 1 - affined @ wanted[q + i]
         return out + super().distance(query, gallery) if self.match == "sum" else out
 
-    def _affined(self, partial: Tensor, holistic: Tensor, images: Tensor) -> Tensor:
+    def _affined(self, partial: Tensor, holistic: Tensor, images: Tensor, half: bool) -> Tensor:
         """The normalised features [G, D] of what one query's STN shows of ``images``."""
         found = []
         for i in range(0, len(images), PAIRS):
             theta = self.localization.from_halves(partial, holistic[:, i : i + PAIRS])
             affined = geometry.sample(images[i : i + PAIRS], theta)
-            found.append(F.normalize(self.features(affined)))
+            with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
+                feature = self.features(affined)
+            found.append(F.normalize(feature.float()))
         return torch.cat(found)
 
 

@@ -121,6 +121,21 @@ def test_distances_in_blocks_equal_those_of_single_pairs(batch, monkeypatch, blo
     torch.testing.assert_close(distance, naive_distance(model, query, gallery), rtol=0, atol=1e-5)
 
 
+def test_half_precision_is_for_the_affined_images_alone(batch):
+    """Under autocast the distances hardly change, and those of the holistic image not at all."""
+    found = {}
+    for match in ("affined", "holistic"):
+        model = moved(build(match=match)).eval()
+        with evaluating(model):
+            encoding = model.encode(batch.images)
+            found[match] = [model.distance(encoding, encoding)]
+            with torch.autocast("cpu", torch.bfloat16):
+                found[match].append(model.distance(encoding, encoding))
+    assert torch.equal(*found["holistic"])
+    assert not torch.equal(*found["affined"])
+    torch.testing.assert_close(*found["affined"], rtol=0, atol=0.01)
+
+
 def test_what_the_test_compares(batch):
     found = {}
     for match in ("affined", "holistic", "sum"):
@@ -273,3 +288,12 @@ def test_the_rows_of_the_tables_start_where_the_paper_says():
     assert rows["STNReID(MM)"].steps == 0
     assert rows["STNReID(PM)"].start[0] == rows["Ep1 STNReID"]
     assert rows["Ep1 STNReID"].start == rows["Ep2 STNReID"].start == ()
+
+
+def test_the_rate_of_the_stn_is_one_number_for_all_rows_that_train_it():
+    rows = stnreid.rows(5.0)
+    assert stnreid.rows()["Ep1 STNReID"].head_lr == 1.0, "the paper's"
+    assert {rows[f"{ep} STNReID"].head_lr for ep in stnreid.EP} == {5.0}
+    assert rows["STNReID(PM)"].start[0] == rows["Ep1 STNReID"]
+    assert rows["STNReID(MM)"].start == (rows["Baseline"], rows["Ep1 STNReID"])
+    assert rows["STNReID(PM)"].head_lr == rows["Baseline"].head_lr == 1.0, "its STN is frozen"

@@ -64,6 +64,7 @@ class STNReID(ReIDModel):
         super().__init__()
         self.size = size
         weights = weights if pretrained else None
+        self.pretrained = pretrained
         self.reid = Baseline(num_ids, backbone=backbone, weights=weights, size=size, neck=neck)
         self.localization = Localization(size)
         self.partial, self.label_smoothing, self.triplet = partial, label_smoothing, triplet
@@ -77,6 +78,10 @@ class STNReID(ReIDModel):
     def test_options(cls, options: Mapping[str, Any]) -> set[str]:
         return {"match"}
 
+    @classmethod
+    def version(cls, options: Mapping[str, Any]) -> int:
+        return 1 if options.get("pretrained", True) else 2  # 2: takes nothing of a baseline either
+
     def train(self, mode: bool = True) -> STNReID:
         super().train(mode)
         if self.frozen_stn:
@@ -84,9 +89,12 @@ class STNReID(ReIDModel):
         return self
 
     def load_start(self, state: Mapping[str, Tensor], model: str, same_people: bool) -> None:
-        """Of a run of STNReID the STN, of one of the baseline the ReID module."""
+        """Of a run of STNReID the STN, of one of the baseline the ReID module, if that is to be
+        pre-trained."""
         if model != "stnreid":
-            return self.reid.load_start(state, model, same_people)
+            if self.pretrained:
+                self.reid.load_start(state, model, same_people)
+            return
         stn = {k: v for k, v in state.items() if k.startswith("localization.")}
         self.load_state_dict({**self.state_dict(), **stn})
 

@@ -255,6 +255,10 @@ def test_what_is_taken_over(batch):
     stage2.load_start(other.state_dict(), "baseline", False)
     assert torch.equal(stage2.reid.classifier.weight, before), "other people's classifier stays out"
     assert torch.equal(stage2.reid.backbone.stem.conv1.weight, other.backbone.stem.conv1.weight)
+    weak = build(pretrained=False)
+    before = {key: value.clone() for key, value in weak.state_dict().items()}
+    weak.load_start(base.state_dict(), "baseline", True)
+    assert all(torch.equal(before[key], value) for key, value in weak.state_dict().items()), "Ep1"
     with pytest.raises(ReidError, match="takes nothing over from a run of rmgl"):
         stage2.load_start({}, "rmgl", True)
 

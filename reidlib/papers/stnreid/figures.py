@@ -1,5 +1,5 @@
-"""STNReID's figures: probes (Fig. 1), where weights come from (Fig. 3), affined images (Figs. 4 and
-5), and overlap against the strength of the ReID module."""
+"""STNReID's figures: probes (Fig. 1), the two modules (Fig. 2), where weights come from (Fig. 3),
+affined images (Figs. 4 and 5), and overlap against the strength of the ReID module."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from torch import Tensor
 from reidlib.data import Dataset
 from reidlib.data.decode import decode
 from reidlib.geometry import sample, theta_iou, transform_points
-from reidlib.models.base import count_parameters
+from reidlib.models.base import count_parameters, evaluating
+from reidlib.papers.stnreid.costs import localization_table
 from reidlib.papers.stnreid.measure import CONTROLS, Pairs, thetas
 from reidlib.papers.stnreid.model import STNReID
 from reidlib.train.build import build_model
 from reidlib.train.recipe import Recipe
+from reidlib.visualize.architecture import INPUT, Box, draw_boxes
 from reidlib.visualize.curves import BESIDE
 from reidlib.visualize.images import TILE, image_grid, outline, pictures, polygon, spread
 
@@ -85,18 +87,22 @@ CORNERS = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
 SMALL_TILE = 0.95  # inches of width
 
 
-def affined_by_row(models: Mapping[str, STNReID], pairs: Pairs) -> Figure:
+def affined_by_row(
+    models: Mapping[str, STNReID], pairs: Pairs, sides: Sequence[str] = ()
+) -> Figure:
     """Fig. 4: a pair a row, a model a column: what its STN shows of the holistic image.
 
     First the holistic image with the true patch (green), then the partial image, then the affined
-    images with their overlap (IoU) with the true patch.
+    images with their overlap (IoU) with the true patch, where it is known. sides: what stands at
+    the left of the rows.
     """
     found = [thetas(model, pairs) for model in models.values()]
     affined = [pictures(sample(pairs.holistic, theta)) for theta in found]
     grid = zip(pictures(pairs.holistic), pictures(pairs.partial), *affined, strict=True)
-    figure, axes = image_grid(list(grid), width=SMALL_TILE)
+    figure, axes = image_grid(list(grid), sides=sides, width=SMALL_TILE)
     for r, line in enumerate(axes):
-        outline(line[0], pairs.true[r], TRUE)
+        if pairs.true[r].isfinite().all():
+            outline(line[0], pairs.true[r], TRUE)
         for axis, theta in zip(line[2:], found, strict=True):
             _overlap(axis, theta[r], pairs.true[r])
     for axis, name in zip(axes[-1], ["holistic", "partial", *models], strict=True):
@@ -106,34 +112,91 @@ def affined_by_row(models: Mapping[str, STNReID], pairs: Pairs) -> Figure:
 
 
 def _overlap(axis: Axes, theta: Tensor, true: Tensor) -> None:
-    axis.set_title(f"IoU {theta_iou(theta, true):.2f}", fontsize="x-small",
-                   weight="normal", loc="center", pad=2)  # fmt: skip
+    if true.isfinite().all():
+        axis.set_title(f"IoU {theta_iou(theta, true):.2f}", fontsize="x-small",
+                       weight="normal", loc="center", pad=2)  # fmt: skip
 
 
 def affined_grid(
-    model: STNReID, partial: Tensor, holistic: Tensor, names: Sequence[str] = ()
+    model: STNReID, partial: Tensor, holistic: Tensor, true: Tensor, names: Sequence[str] = ()
 ) -> Figure:
     """Fig. 5: every partial image (columns) with every holistic one (rows).
 
-    partial [P, 3, H, W], holistic [N, 3, H, W] normalised. In the margins the images themselves;
-    within, the affined image, and on the holistic one, in the first column, all that is read of it,
-    in the colour of the partial image's frame. names: of the holistic images.
+    partial [P, 3, H, W], holistic [N, 3, H, W] normalised, true [N, P, 4]: the patch of each, NaN
+    where it is not known. In the margins the images themselves; within, the affined image with its
+    overlap, and on the holistic one, in the first column, all that is read of it, in the colour of
+    the partial image's frame: one colour a column. names: of the holistic images.
     """
     columns, palette = len(partial), sns.color_palette("deep").as_hex()
     rows: list[list[np.ndarray | None]] = [[None, *pictures(partial)]]
     read = []
-    for image in holistic:
-        pairs = Pairs(partial, image.expand_as(partial), torch.zeros(columns, 4))
+    for image, patch in zip(holistic, true, strict=True):
+        pairs = Pairs(partial, image.expand_as(partial), patch)
         read.append(thetas(model, pairs))
         rows.append([pictures(image), *pictures(sample(pairs.holistic, read[-1]))])
     figure, axes = image_grid(rows, sides=["", *names], width=SMALL_TILE)
     axes[0, 0].text(0.5, 0.5, "partial \u2192\nholistic \u2193", ha="center", va="center",
                     transform=axes[0, 0].transAxes, fontsize="small")  # fmt: skip
     for c in range(columns):
-        outline(axes[0, c + 1], (-1, -1, 1, 1), palette[c % 10], lw=2)
-        for axis, theta in zip(axes[1:, 0], read, strict=True):
-            polygon(axis, transform_points(theta[c].cpu(), CORNERS), palette[c % 10], lw=1.2)
+        colour = palette[c % 10]
+        outline(axes[0, c + 1], (-1, -1, 1, 1), colour, lw=2)
+        for r, theta in enumerate(read):
+            polygon(axes[r + 1, 0], transform_points(theta[c].cpu(), CORNERS), colour, lw=1.2)
+            _overlap(axes[r + 1, c + 1], theta[c].cpu(), true[r, c])
     return figure
+
+
+PLAIN = {"conv1": "Conv1", "pool1": "Max Pool", "conv2": "Conv2", "pool2": "Max Pool"}
+
+
+def framework(model: STNReID) -> Figure:
+    """Fig. 2: the STN and the ReID module with the shapes of one pair, from the built model.
+
+    The localization network layer by layer, the affined image that is sampled of the holistic one,
+    and what Eqs. 4 to 6 make of the three images' features.
+    """
+    table = localization_table(model.localization).set_index("layer")
+    assert list(table.index[[0, 1, 2, 3]]) == list(PLAIN.values())
+    with evaluating(model):
+        maps = model.reid.backbone(torch.zeros(1, 3, *model.size))
+    weights = sum(p.numel() for p in model.reid.backbone.parameters()) / 1e6
+    palette, (height, width) = sns.color_palette("deep"), model.size
+    image = (f"3×{height}×{width}",)
+    stn, high = palette[1], [height, *(_rows(shape) for shape in table["output"][:4])]
+    boxes = [Box(0, lane, name, image, height, 1, INPUT)
+             for lane, name in ((0, "$I_h$: holistic"), (2, "$I_p$: partial"))]  # fmt: skip
+    boxes.append(Box(1, 1, "$I_{h,p}$", (f"6×{height}×{width}",), height, 1, INPUT))
+    for c, (layer, shape) in enumerate(table["output"][:4].items(), 2):
+        counted = table.iloc[c - 2]
+        values = counted["weights"] + counted["biases"]
+        size = (f"{values / 1000:.1f} k",) if values else ()
+        boxes.append(Box(c, 1, str(layer), (shape.replace("x", "×"), *size), high[c - 1], 1, stn))
+    linear = table.loc["Flatten":]
+    values = (linear["weights"] + linear["biases"]).sum() / 1e6
+    chain = "→".join(linear["output"])
+    boxes.append(Box(6, 1, "FC1 … FC4: $\\theta$", (chain, f"{values:.2f} M"), 1, 1, stn))
+    boxes.append(Box(7, 1, "$I_a$: affined", (*image, "read by $\\theta$"), height, 1, INPUT))
+    shape = "×".join(str(n) for n in maps.shape[1:])
+    for lane, kind in enumerate("hap"):
+        lines = (shape, f"{weights:.2f} M" if lane == 0 else "same weights")
+        boxes.append(Box(8, lane, "backbone", lines, maps.shape[2], 1, palette[0]))
+        boxes.append(Box(9, lane, f"$f_{kind}$", (f"{maps.shape[1]}",), 1, 1, palette[0]))
+        boxes.append(Box(10, lane, f"$L_R(I_{kind})$", ("Eq. 4",), 1, 1, palette[3]))
+    boxes.append(Box(10, 1.5, "$L_{STN}$", ("Eq. 5",), 1, 1, palette[3]))
+
+    def sources(known: Sequence[Box], box: Box) -> list[Box]:
+        of = {(other.column, other.lane): other for other in known}
+        special = {(1, 1): [(0, 0), (0, 2)], (7, 1): [(6, 1), (0, 0)], (8, 0): [(0, 0)],
+                   (8, 2): [(0, 2)], (10, 1.5): [(9, 1), (9, 2)]}  # fmt: skip
+        before = special.get((box.column, int(box.lane) if box.lane != 1.5 else 1.5))
+        return [of[place] for place in before or [(box.column - 1, box.lane)]]
+
+    total = count_parameters(model.localization) / 1e6
+    return draw_boxes(boxes, f"STN module ({total:.2f} M parameters) and ReID module", sources)
+
+
+def _rows(shape: str) -> int:
+    return int(shape.split("x")[0])
 
 
 WIDE, HIGH, ACROSS, DOWN = 2.7, 1.05, 3.7, 1.45  # inches: a box, and from box to box

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from reidlib.data import Dataset, ImageBank
+from reidlib.data.augment import SIDES
 from reidlib.data.dataset import boxes
 from reidlib.data.partial import make_partial
 from reidlib.errors import ReidError
@@ -72,11 +73,16 @@ def make_pairs(
     wanted = whole["pid"] if of == "same person" else whole["pid"].map(following)
     found = [_other(dataset.gallery, p, c) for p, c in zip(wanted, whole["cam"], strict=True)]
     target = dataset.gallery.iloc[found].reset_index(drop=True)
-    here, there = boxes(whole, "body"), boxes(target, "body")
-    # a point's place within its body is the same in both images
-    within = transform_box(box_to_theta(here), crop)
-    true = theta_to_box(compose(box_to_theta(there), box_to_theta(within)))
+    true = patch(boxes(whole, "body"), boxes(target, "body"), crop)
     return Pairs(_images(cut, size), _images(target, size), true, pid)
+
+
+def patch(here: Tensor, there: Tensor, crop: Tensor) -> Tensor:
+    """Where [N, 4] an image shows what ``crop`` [N, 4] of another one shows, by the true boxes of
+    the bodies in that other one (``here``) and in this one (``there``) [N, 4]: a point's place
+    within its body is the same in both."""
+    within = transform_box(box_to_theta(here), crop)
+    return theta_to_box(compose(box_to_theta(there), box_to_theta(within)))
 
 
 def _other(gallery: pd.DataFrame, pid: int, cam: int) -> int:
@@ -161,14 +167,49 @@ def select(pairs: Pairs, rows: Sequence[int]) -> Pairs:
     return Pairs(pairs.partial[index], pairs.holistic[index], pairs.true[index], pid)
 
 
+def four_partial(dataset: Dataset, size: tuple[int, int], share: float = 0.6) -> dict[str, Pairs]:
+    """What Fig. 4 shows: one holistic image and four partial ones of the same person, cut from
+    each side so that ``share`` remains: of another image by the same camera, and of one by another
+    camera ("same camera", "another camera": those there are). ``true`` is NaN for real people."""
+    found: dict[str, Pairs] = {}
+    for pid in sorted(set(dataset.query["pid"])):
+        mine = dataset.gallery[dataset.gallery["pid"] == pid]
+        if mine.empty:
+            continue
+        shown = mine.iloc[[0] * len(SIDES)].reset_index(drop=True)
+        asked = dataset.query[dataset.query["pid"] == pid]
+        same = asked["cam"] == shown["cam"][0]
+        found = {}
+        for name, some in (("same camera", asked[same]), ("another camera", asked[~same])):
+            if len(some):
+                whole = some.iloc[[0] * len(SIDES)].reset_index(drop=True)
+                found[name] = _four(whole, shown, size, share)
+        if len(found) == 2:
+            break
+    return found
+
+
+def _four(whole: pd.DataFrame, shown: pd.DataFrame, size: tuple[int, int], share: float) -> Pairs:
+    edge = 2 * share - 1
+    kept = {"top": (-1, -edge, 1, 1), "bottom": (-1, -1, 1, edge),
+            "left": (-edge, -1, 1, 1), "right": (-1, -1, edge, 1)}  # fmt: skip
+    cut = whole.assign(box=[kept[side] for side in SIDES])
+    true = torch.full((len(SIDES), 4), torch.nan)
+    if "body" in whole.columns:
+        crop = torch.tensor(cut["box"].tolist(), dtype=torch.float32)
+        true = patch(boxes(whole, "body"), boxes(shown, "body"), crop)
+    return Pairs(_images(cut, size), _images(shown, size), true)
+
+
 def two_people(
     dataset: Dataset, size: tuple[int, int], seed: int = 0
-) -> tuple[Tensor, Tensor, list[str]]:
+) -> tuple[Tensor, Tensor, Tensor, list[str]]:
     """What Fig. 5 shows: five partial images and three holistic ones of two identities.
 
     Returns partial [5, 3, H, W] (three of the first person, two of the second), holistic
-    [3, 3, H, W] (two images of the first person, by different cameras, and one of the second) and
-    the holistic images' names.
+    [3, 3, H, W] (two images of the first person, by different cameras, and one of the second), the
+    true patches [3, 5, 4] of each in each, by the bodies (NaN for real people), and the holistic
+    images' names.
     """
     gallery = dataset.gallery[dataset.gallery["pid"] > 0]
     cameras = gallery.groupby("pid")["cam"].nunique()
@@ -179,7 +220,12 @@ def two_people(
     holistic = pd.concat([mine.drop_duplicates("cam")[:2], other[:1]]).reset_index(drop=True)
     query = pd.concat([_five(mine, 3), _five(other, 2)]).reset_index(drop=True)
     cut = make_partial(dataset.but(query=query), seed=seed).query
-    return _images(cut, size), _images(holistic, size), ["A", "A'", "B"]
+    true = torch.full((len(holistic), len(cut), 4), torch.nan)
+    if "body" in query.columns:
+        crop = torch.tensor(cut["box"].tolist(), dtype=torch.float32)
+        here, there = boxes(query, "body"), boxes(holistic, "body")
+        true = torch.stack([patch(here, one.expand_as(here), crop) for one in there])
+    return _images(cut, size), _images(holistic, size), true, ["A", "A'", "B"]
 
 
 def _five(table: pd.DataFrame, n: int) -> pd.DataFrame:

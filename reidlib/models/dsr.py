@@ -65,12 +65,12 @@ class DSR(Baseline):
         x, blocks = query["blocks"][there], gallery["blocks"]  # [B, C], B blocks of all queries
         whose = there.nonzero()[:, 0]
         out = x.new_zeros(len(there), len(blocks))
-        step = max(1, CELLS // (len(x) * blocks.shape[1]))
+        step = max(1, CELLS // max(1, len(x) * blocks.shape[1]))
         for g in range(0, len(blocks), step):
             some = blocks[g : g + step]
             errors = ridge_errors if self.coding == "ridge" else sparse_errors
             out[:, g : g + step].index_add_(0, whose, errors(x, some, self.beta).T)
-        return out / there.sum(1, keepdim=True)
+        return out / there.sum(1, keepdim=True).clamp(min=1)
 
 
 def ridge_errors(x: Tensor, blocks: Tensor, beta: float) -> Tensor:

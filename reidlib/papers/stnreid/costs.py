@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -14,7 +15,7 @@ from reidlib.data import ImageBank
 from reidlib.evaluate.cost import gmacs_of
 from reidlib.evaluate.encode import distance_blocks, encode_split
 from reidlib.evaluate.verdict import Claim, judge
-from reidlib.models import Encoding, ReIDModel
+from reidlib.models import Encoding, ReIDModel, build
 from reidlib.models.base import device_of, evaluating
 from reidlib.papers.stnreid.model import Localization
 
@@ -78,8 +79,7 @@ def pair_costs(models: Mapping[str, ReIDModel], query: Tensor, gallery: Tensor) 
         with evaluating(model):
             one, many = model.encode(query), model.encode(gallery)
             first = {k: v[:1] for k, v in one.items()}, {k: v[:1] for k, v in many.items()}
-            image = gmacs_of(lambda m=model: m.encode(query[:1]))  # type: ignore[misc]
-            pair = gmacs_of(lambda m=model, f=first: m.distance(*f))  # type: ignore[misc]
+            image, pair = _gmacs(model, query[:1], first)
             together = _seconds(lambda m=model, a=one, b=many: m.distance(a, b))  # type: ignore[misc]
             alone = _seconds(lambda m=model, f=first: m.distance(*f))  # type: ignore[misc]
         pairs = len(query) * len(gallery)
@@ -89,6 +89,29 @@ def pair_costs(models: Mapping[str, ReIDModel], query: Tensor, gallery: Tensor) 
                       "s / 1,000 pairs, in a batch": 1000 * together / pairs,
                       "s / 1,000 pairs, one by one": 1000 * alone})  # fmt: skip
     return pd.DataFrame(lines)
+
+
+def pair_counts(
+    models: Mapping[str, Mapping[str, Any]],
+    size: tuple[int, int] = (256, 128),
+    backbone: str = "resnet50",
+) -> pd.DataFrame:
+    """GMACs an image and a pair of networks as the paper has them: of 751 people, random weights,
+    which do not change the count. models: name and options of ``reidlib.models.build`` by row."""
+    lines = []
+    images = torch.rand(1, 3, *size)  # a map of zeros has no blocks
+    for row, options in models.items():
+        model = build(**{"num_ids": 751, "backbone": backbone, "size": size, **options})
+        with evaluating(model):
+            one = model.encode(images)
+            image, pair = _gmacs(model, images, (one, one))
+        lines.append({"row": row, "GMACs an image": image, "GMACs a pair": pair})
+    return pd.DataFrame(lines)
+
+
+def _gmacs(model: ReIDModel, image: Tensor, pair: tuple[Encoding, Encoding]) -> tuple[float, float]:
+    """Of encoding an image [1, 3, H, W], and of comparing a pair of encodings."""
+    return gmacs_of(lambda: model.encode(image)), gmacs_of(lambda: model.distance(*pair))
 
 
 def whole_test_seconds(

@@ -146,7 +146,7 @@ def affined_grid(
     return figure
 
 
-PLAIN = {"conv1": "Conv1", "pool1": "Max Pool", "conv2": "Conv2", "pool2": "Max Pool"}
+LOWER = 1.3  # the lane of the STN, below the arrow from the holistic image to the affined one
 
 
 def framework(model: STNReID) -> Figure:
@@ -156,25 +156,26 @@ def framework(model: STNReID) -> Figure:
     and what Eqs. 4 to 6 make of the three images' features.
     """
     table = localization_table(model.localization).set_index("layer")
-    assert list(table.index[[0, 1, 2, 3]]) == list(PLAIN.values())
     with evaluating(model):
         maps = model.reid.backbone(torch.zeros(1, 3, *model.size))
     weights = sum(p.numel() for p in model.reid.backbone.parameters()) / 1e6
     palette, (height, width) = sns.color_palette("deep"), model.size
     image = (f"3×{height}×{width}",)
-    stn, high = palette[1], [height, *(_rows(shape) for shape in table["output"][:4])]
+    stn = palette[1]
     boxes = [Box(0, lane, name, image, height, 1, INPUT)
              for lane, name in ((0, "$I_h$: holistic"), (2, "$I_p$: partial"))]  # fmt: skip
-    boxes.append(Box(1, 1, "$I_{h,p}$", (f"6×{height}×{width}",), height, 1, INPUT))
+    boxes.append(Box(1, LOWER, "$I_{h,p}$", (f"6×{height}×{width}",), height, 1, INPUT))
     for c, (layer, shape) in enumerate(table["output"][:4].items(), 2):
         counted = table.iloc[c - 2]
         values = counted["weights"] + counted["biases"]
         size = (f"{values / 1000:.1f} k",) if values else ()
-        boxes.append(Box(c, 1, str(layer), (shape.replace("x", "×"), *size), high[c - 1], 1, stn))
+        rows, columns, channels = shape.split("x")
+        lines = (f"{channels}×{rows}×{columns}", *size)
+        boxes.append(Box(c, LOWER, str(layer), lines, int(rows), 1, stn))
     linear = table.loc["Flatten":]
     values = (linear["weights"] + linear["biases"]).sum() / 1e6
     chain = "→".join(linear["output"])
-    boxes.append(Box(6, 1, "FC1 … FC4: $\\theta$", (chain, f"{values:.2f} M"), 1, 1, stn))
+    boxes.append(Box(6, LOWER, "FC1 … FC4: $\theta$", (chain, f"{values:.2f} M"), 1, 1, stn))
     boxes.append(Box(7, 1, "$I_a$: affined", (*image, "read by $\\theta$"), height, 1, INPUT))
     shape = "×".join(str(n) for n in maps.shape[1:])
     for lane, kind in enumerate("hap"):
@@ -184,19 +185,16 @@ def framework(model: STNReID) -> Figure:
         boxes.append(Box(10, lane, f"$L_R(I_{kind})$", ("Eq. 4",), 1, 1, palette[3]))
     boxes.append(Box(10, 1.5, "$L_{STN}$", ("Eq. 5",), 1, 1, palette[3]))
 
+    other = {(1, LOWER): [(0, 0), (0, 2)], (7, 1): [(6, LOWER), (0, 0)], (8, 0): [(0, 0)],
+             (8, 2): [(0, 2)], (10, 1.5): [(9, 1), (9, 2)]}  # fmt: skip
+
     def sources(known: Sequence[Box], box: Box) -> list[Box]:
-        of = {(other.column, other.lane): other for other in known}
-        special = {(1, 1): [(0, 0), (0, 2)], (7, 1): [(6, 1), (0, 0)], (8, 0): [(0, 0)],
-                   (8, 2): [(0, 2)], (10, 1.5): [(9, 1), (9, 2)]}  # fmt: skip
-        before = special.get((box.column, int(box.lane) if box.lane != 1.5 else 1.5))
-        return [of[place] for place in before or [(box.column - 1, box.lane)]]
+        of = {(one.column, one.lane): one for one in known}
+        return [of[place] for place in other.get((box.column, box.lane),
+                                                 [(box.column - 1, box.lane)])]  # fmt: skip
 
     total = count_parameters(model.localization) / 1e6
     return draw_boxes(boxes, f"STN module ({total:.2f} M parameters) and ReID module", sources)
-
-
-def _rows(shape: str) -> int:
-    return int(shape.split("x")[0])
 
 
 WIDE, HIGH, ACROSS, DOWN = 2.7, 1.05, 3.7, 1.45  # inches: a box, and from box to box

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -20,7 +21,8 @@ from reidlib.data.augment import SIDES
 from reidlib.data.dataset import boxes
 from reidlib.data.partial import make_partial
 from reidlib.errors import ReidError
-from reidlib.evaluate.compare import summary
+from reidlib.evaluate.compare import per_query, summary
+from reidlib.evaluate.metrics import Metrics
 from reidlib.geometry import (
     box_iou,
     box_to_theta,
@@ -199,6 +201,20 @@ def _four(whole: pd.DataFrame, shown: pd.DataFrame, size: tuple[int, int], share
         crop = torch.tensor(cut["box"].tolist(), dtype=torch.float32)
         true = patch(boxes(whole, "body"), boxes(shown, "body"), crop)
     return Pairs(_images(cut, size), _images(shown, size), true)
+
+
+def joined(several: Sequence[Pairs]) -> Pairs:
+    """Several sets of pairs as one."""
+    return Pairs(*(torch.cat([getattr(pairs, key) for pairs in several])
+                   for key in ("partial", "holistic", "true")))  # fmt: skip
+
+
+def improvement(
+    before: Sequence[Metrics], after: Sequence[Metrics], metric: str = "rank1"
+) -> np.ndarray:
+    """What each query gains [S, N], in points, from one row's evaluations to another's, seed by
+    seed. All queries must have a true match."""
+    return 100 * (per_query(after, metric).values - per_query(before, metric).values)
 
 
 def two_people(

@@ -30,6 +30,16 @@ def test_pairs_cost_what_the_models_say():
     assert (table[[c for c in table if c.startswith("s /")]] > 0).all().all()
 
 
+def test_counts_of_untrained_networks_are_those_of_built_ones():
+    options = {"a": {"name": "baseline"}, "b": {"name": "dsr", "coding": "ridge"}}
+    counted = costs.pair_counts(options, SIZE, "tiny").set_index("row")
+    built = {"a": build("baseline"), "b": build("dsr", coding="ridge")}
+    table = costs.pair_costs(built, torch.randn(1, 3, *SIZE), torch.randn(1, 3, *SIZE))
+    table = table.set_index("row")
+    for column in ("GMACs an image", "GMACs a pair"):
+        assert counted[column].tolist() == pytest.approx(table[column].tolist(), rel=1e-3)
+
+
 def test_the_network_halves_its_input_four_times():
     assert costs.halvings(build("stnreid").localization) == 4
 

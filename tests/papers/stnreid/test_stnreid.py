@@ -16,6 +16,7 @@ from reidlib.papers.stnreid import model as module
 from reidlib.papers.stnreid import recipe as stnreid
 from reidlib.papers.stnreid.costs import localization_table
 from reidlib.papers.stnreid.model import Localization
+from reidlib.workbook.profile import Profile
 
 SIZE = (64, 32)
 
@@ -301,3 +302,26 @@ def test_the_rate_of_the_stn_is_one_number_for_all_rows_that_train_it():
     assert rows["STNReID(PM)"].start[0] == rows["Ep1 STNReID"]
     assert rows["STNReID(MM)"].start == (rows["Baseline"], rows["Ep1 STNReID"])
     assert rows["STNReID(PM)"].head_lr == rows["Baseline"].head_lr == 1.0, "its STN is frozen"
+
+
+def test_the_control_differs_from_stage_2_in_its_stn_alone(batch):
+    """The same recipe but for its start, whose STN it lacks; its affined images are the whole."""
+    control = stnreid.WITHOUT_STN
+    pm = stnreid.rows()["STNReID(PM) w/o STN"]
+    assert control == pm.but(start=())
+    model = build(frozen_stn=True).train()
+    affined, _ = model.affine(batch.images.flip(0), batch.images)
+    torch.testing.assert_close(affined, batch.images, rtol=0, atol=1e-4)
+
+
+def test_all_rows_but_ep1_begin_as_a_profiles_baseline():
+    """PM as well, whose start is the run that its STN is from."""
+    own = Profile(name="x", title="x", dataset="synthetic", seeds=(0,), backbone="tiny", size=SIZE,
+                  steps=2, start={"backbone": "tiny", "size": SIZE, "steps": 3})  # fmt: skip
+    first = own.started()
+    rows = {k: own.apply(r) for k, r in stnreid.rows(5.0, (first,)).items()}
+    assert rows["Baseline"].start == rows["Ep5 STNReID"].start == (first,)
+    assert own.apply(stnreid.WITHOUT_STN).start == (first,)
+    assert rows["STNReID(PM)"].start == (first, rows["Ep1 STNReID"])
+    assert rows["STNReID(MM)"].start == (rows["Baseline"], rows["Ep1 STNReID"])
+    assert rows["DSR(Our)"].start == (rows["Baseline"],)

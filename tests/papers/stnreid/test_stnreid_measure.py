@@ -6,6 +6,7 @@ import torch
 from reidlib import geometry, models
 from reidlib.data import load
 from reidlib.errors import ReidError
+from reidlib.evaluate.metrics import Metrics, score
 from reidlib.papers.stnreid import measure
 from reidlib.papers.stnreid.measure import Pairs
 
@@ -111,10 +112,48 @@ def test_real_people_have_no_true_patch_in_another_image(dataset):
 
 
 def test_the_people_of_figure_5(dataset):
-    partial, holistic, names = measure.two_people(dataset, SIZE)
+    partial, holistic, true, names = measure.two_people(dataset, SIZE)
+    assert true.shape == (3, 5, 4)
     assert (partial.shape, holistic.shape) == ((5, 3, *SIZE), (3, 3, *SIZE))
     assert names == ["A", "A'", "B"]
     assert len({image.numpy().tobytes() for image in holistic}) == 3
+
+
+def test_the_images_of_figure_4(dataset):
+    """One holistic image, four cuts of each of two images; what is cut away is known."""
+    found = measure.four_partial(dataset, SIZE)
+    assert list(found) == ["same camera", "another camera"]
+    same, another = found.values()
+    assert len(same) == len(another) == 4
+    holistic = torch.cat([same.holistic, another.holistic])
+    assert torch.equal(holistic, holistic[:1].expand_as(holistic)), "the same image"
+    assert not torch.equal(same.partial, another.partial)
+    for pairs in found.values():
+        size = geometry.box_area(pairs.true)
+        torch.testing.assert_close(size, size[:1].expand(4))  # each keeps as much of the body
+        top, bottom, left, right = pairs.true
+        assert top[1] > bottom[1]
+        assert left[0] > right[0]
+    bare = dataset.but(**{k: t.drop(columns="body") for k, t in dataset.splits.items()})
+    assert measure.four_partial(bare, SIZE)["same camera"].true.isnan().all()
+
+
+def test_joined_pairs(dataset):
+    pairs = measure.make_pairs(dataset, SIZE)
+    twice = measure.joined([pairs, measure.select(pairs, [1])])
+    assert len(twice) == len(pairs) + 1
+    assert torch.equal(twice.true[-1], pairs.true[1])
+    assert torch.equal(twice.partial[-1], pairs.partial[1])
+
+
+def test_the_improvement_of_each_query_and_seed():
+    def scored(nearest: int) -> Metrics:
+        distance = torch.tensor([[0.0, 1.0], [1.0, 1.0]])
+        distance[1, nearest] = 0
+        return score(distance, [1, 2], [1, 2], [0, 0], [1, 1])
+
+    found = measure.improvement([scored(0), scored(1)], [scored(1), scored(1)])
+    assert found.tolist() == [[0, 100], [0, 0]]
 
 
 def test_selected_pairs(dataset):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from matplotlib.patches import Polygon, Rectangle
 
-from reidlib import models
+from reidlib import geometry, models
 from reidlib.data import load
 from reidlib.data.partial import partial_set
 from reidlib.papers.stnreid import figures, measure
@@ -49,11 +49,16 @@ def test_affined_images_by_row(dataset, model):
 
 
 def test_every_partial_image_with_every_holistic_one(dataset, model):
-    partial, holistic, names = measure.two_people(dataset, SIZE)
-    figure = figures.affined_grid(model, partial, holistic, names)
+    partial, holistic, true, names = measure.two_people(dataset, SIZE)
+    figure = figures.affined_grid(model, partial, holistic, true, names)
     assert len(figure.axes) == 4 * 6
     outlines = [p for p in figure.axes[6].patches if isinstance(p, Polygon)]
     assert len(outlines) == 5, "what is read for each partial image"
+    found = geometry.box_iou(torch.tensor([-1.0, -1.0, 1.0, 1.0]), true[0, 2])  # the identity
+    assert figure.axes[6 + 3].get_title() == f"IoU {found:.2f}"
+    colours = [p.get_edgecolor() for p in outlines]
+    assert len(set(colours)) == 5, "one a column"
+    assert [a.patches[-1].get_edgecolor() for a in figure.axes[1:6]] == colours
     corners = outlines[0].get_xy()[:4]
     assert corners.min(0).tolist() == pytest.approx([-0.5, -0.5])
     assert corners.max(0).tolist() == pytest.approx([31.5, 63.5])
@@ -88,3 +93,13 @@ def test_lineage_shows_every_run_that_weights_come_from():
     assert "ReID module: as it is" in texts
     assert any("no training\n0.00 M parameters train" in text for text in texts)
     assert len([t for t in texts if t == "STN: trains"]) == 1, "stage 1"
+
+
+def test_the_two_modules_show_the_built_shapes(model):
+    texts = [text.get_text() for text in figures.framework(model).axes[0].texts]
+    shapes = [text.split("\n")[0] for text in texts]
+    for shape in ("6×64×32", "16×32×16", "16×16×8", "32×8×4", "32×4×2", "256→512→128→32→6"):
+        assert shape in shapes
+    assert shapes.count("1024×4×2") == 3, "one backbone for three images"
+    assert texts.count("1024×4×2\nsame weights") == 2
+    assert len([text for text in texts if "L_R" in text]) == 3

@@ -44,11 +44,14 @@ WITHOUT_STN = EP5.but(frozen_stn=True, match="holistic")
 SHORT_STN_RATE = 5.0
 
 
-def rows(stn_rate: float = 1.0, begin: tuple[Recipe, ...] = ()) -> dict[str, Recipe]:
+def rows(
+    stn_rate: float = 1.0, begin: tuple[Recipe, ...] = (), stage1: str = "Ep1"
+) -> dict[str, Recipe]:
     """Every row of Tables 2 to 4 that is ours, by its printed name.
 
     begin: the run that all of a profile's runs begin as, if it has one (``Profile.started``). PM
-    takes its STN from another run and would not get it by itself.
+    takes its STN from another run and would not get it by itself. stage1: the row whose STN stage 2
+    takes over, Ep1 in the paper.
 
     stn_rate: of the STN, times the ReID module's. The paper has one rate for both, in 120,000
     steps; in a few hundred an STN that starts as the identity would hardly leave it.
@@ -59,8 +62,8 @@ def rows(stn_rate: float = 1.0, begin: tuple[Recipe, ...] = ()) -> dict[str, Rec
     stage2 = EP5.but(frozen_stn=True)
     for name, recipe in {
         **ep,
-        "STNReID(MM)": stage2.but(steps=0, start=(BASELINE, ep["Ep1"])),
-        "STNReID(PM)": stage2.but(start=(*begin, ep["Ep1"])),
+        "STNReID(MM)": stage2.but(steps=0, start=(BASELINE, ep[stage1])),
+        "STNReID(PM)": stage2.but(start=(*begin, ep[stage1])),
     }.items():
         full = f"{name} STNReID" if name in EP else name
         named |= {f"{name} w/o STN": recipe.but(match="holistic"), full: recipe}

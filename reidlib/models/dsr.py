@@ -33,7 +33,7 @@ class DSR(Baseline):
         weights: str | None = None,
         size: tuple[int, int] = (256, 128),
         scales: tuple[int, ...] = (1, 2, 3),
-        beta: float = 0.01,
+        beta: float = 0.001,
         coding: Literal["ridge", "sparse"] = "sparse",
         enlarge: bool = False,
     ) -> None:

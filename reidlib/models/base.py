@@ -25,6 +25,9 @@ class ReIDModel(nn.Module):
 
     size: tuple[int, int]
     head: ClassVar[tuple[str, ...]] = ("classifier.",)
+    # Raise it when the same weights would be scored otherwise than before, such as by another
+    # default of a test option: stored evaluations of this model are then no longer found.
+    test_version: ClassVar[int] = 1
 
     @classmethod
     def test_options(cls, options: Mapping[str, Any]) -> set[str]:

@@ -159,6 +159,9 @@ class Run:
         what = _what(dataset, options)
         if tested := self.recipe.test_options():
             what["model"] = tested
+        version = models.model_class(self.recipe.model).test_version
+        if version > 1:
+            what["test version"] = version
         key = json.dumps(what, sort_keys=True, default=str)
         return self.path / "eval" / hashlib.sha256(key.encode()).hexdigest()[:16], what
 

@@ -12,6 +12,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
@@ -44,15 +45,19 @@ def training_curves(
     figure, axes = plt.subplots(
         1, len(shown), figsize=(3.5 * len(shown), 3.2), layout="constrained", squeeze=False
     )
+    named: dict[
+        str, Line2D
+    ] = {}  # a run that logs no column of the first panel is in the legend too
     for axis, column in zip(axes[0], shown, strict=True):
         scale = 100 if columns[column].endswith("(%)") else 1
-        for name, history in histories.items():
+        for i, (name, history) in enumerate(histories.items()):
             parts = ["id", "triplet"] if column == "loss" and len(histories) == 1 else []
-            for part in [c for c in (column, *parts) if c in history.columns]:
+            for k, part in enumerate(c for c in (column, *parts) if c in history.columns):
                 label = part if parts else name
-                axis.plot(history.step, scale * history[part], label=label)
+                [line] = axis.plot(history.step, scale * history[part], f"C{i + k}", label=label)
+                named.setdefault(label, line)
         axis.set(title=columns[column], xlabel="step", ylim=(0, None))
-    axes[0, 0].legend()
+    axes[0, 0].legend(handles=list(named.values()))
     return figure
 
 

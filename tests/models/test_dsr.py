@@ -10,8 +10,10 @@ from reidlib.errors import ReidError
 from reidlib.evaluate import evaluate
 from reidlib.evaluate.encode import encode_cut
 from reidlib.models.base import evaluating
-from reidlib.models.dsr import ridge_dictionary, sparse_errors
+from reidlib.models.dsr import DSR, ridge_dictionary, sparse_errors
 from reidlib.papers.stnreid import recipe as stnreid
+from reidlib.train.recipe import Recipe
+from reidlib.train.store import Run
 
 SIZE = (96, 48)
 
@@ -141,6 +143,17 @@ def test_an_evaluation_asks_for_probes_in_their_own_size(monkeypatch):
     assert not own.equals(enlarged)
     with pytest.raises(ReidError, match="in its own size"):
         evaluate(build(), cut, pad=True)
+
+
+def test_what_was_scored_by_other_defaults_is_not_found_again(monkeypatch):
+    options = {"train_ids": 2, "test_ids": 4, "cameras": 2, "images": 2, "size": (64, 32)}
+    recipe = Recipe(model="dsr", backbone="tiny", size=SIZE, data_options=options)
+    run, dataset = Run.of(recipe), load("synthetic", **options)
+    before, _ = run._evaluation(dataset, {})
+    monkeypatch.setattr(DSR, "test_version", DSR.test_version + 1)
+    after, _ = run._evaluation(dataset, {})
+    assert before.parent == after.parent, "the same training"
+    assert before != after
 
 
 def test_it_is_the_baseline_trained_once():

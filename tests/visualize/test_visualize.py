@@ -118,6 +118,13 @@ def test_training_curves_and_time_shares():
     figure = visualize.training_curves({"run": history})
     assert [line.get_label() for line in figure.axes[0].lines] == ["loss", "id"]
     assert figure.axes[1].lines[0].get_ydata().tolist() == [0, 50]
+    other = history.drop(columns="loss")
+    figure = visualize.training_curves({"a": other, "b": history}, {"loss": "Loss", "id": "ID"})
+    first, second = (panel.lines for panel in figure.axes)
+    assert [line.get_label() for line in first] == ["b"]
+    assert first[0].get_color() == second[1].get_color(), "a run has one colour in all panels"
+    texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert sorted(texts) == ["a", "b"], "also what the first panel lacks"
     shares = visualize.time_shares({"run": {"data": 0.25, "forward": 0.75}})
     assert [bar.get_width() for bar in shares.axes[0].patches] == [25, 75]
 

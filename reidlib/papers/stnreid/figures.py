@@ -73,6 +73,7 @@ def overlap_by_row(table: pd.DataFrame) -> Figure:
             control = some.loc[some["row"] == name, "mean"].item()
             axis.axhline(control, color=colour, ls=style, lw=1)
         axis.set_xticks(line.index, line["row"])
+        axis.set_xlim(-0.5, len(line) - 0.5)
     for name, style in zip(CONTROLS, ("--", ":"), strict=True):
         axis.plot([], [], style, color="#555555", lw=1, label=name)
     axis.set(ylabel="overlap (IoU) with the true patch", title="Does the STN find the patch?")
@@ -175,7 +176,7 @@ def framework(model: STNReID) -> Figure:
     linear = table.loc["Flatten":]
     values = (linear["weights"] + linear["biases"]).sum() / 1e6
     chain = "→".join(linear["output"])
-    boxes.append(Box(6, LOWER, "FC1 … FC4: $\theta$", (chain, f"{values:.2f} M"), 1, 1, stn))
+    boxes.append(Box(6, LOWER, "FC1 … FC4: $\\theta$", (chain, f"{values:.2f} M"), 1, 1, stn))
     boxes.append(Box(7, 1, "$I_a$: affined", (*image, "read by $\\theta$"), height, 1, INPUT))
     shape = "×".join(str(n) for n in maps.shape[1:])
     for lane, kind in enumerate("hap"):

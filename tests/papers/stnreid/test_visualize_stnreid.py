@@ -103,3 +103,4 @@ def test_the_two_modules_show_the_built_shapes(model):
     assert shapes.count("1024×4×2") == 3, "one backbone for three images"
     assert texts.count("1024×4×2\nsame weights") == 2
     assert len([text for text in texts if "L_R" in text]) == 3
+    assert len([text for text in texts if "\\theta" in text]) == 2

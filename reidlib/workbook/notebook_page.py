@@ -34,10 +34,7 @@ NAMES = {"00_quickstart": "Quickstart", **{p.notebook: p.label for p in PAPERS.v
 NOTEBOOKS = tuple(NAMES)
 LONG = 20  # a table that is no paper's is folded if it has more rows
 # figures of the papers that no page shows: (paper, figure) -> why
-NOT_SHOWN = {
-    ("stnreid", "2"): "It is the framework as a diagram. The notebook draws its two stages as "
-    "Fig. 3 and lists the transformer layer by layer as Table 1.",
-}
+NOT_SHOWN: dict[tuple[str, str], str] = {}
 
 
 @dataclass

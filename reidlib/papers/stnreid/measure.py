@@ -195,7 +195,7 @@ def _four(whole: pd.DataFrame, shown: pd.DataFrame, size: tuple[int, int], share
     edge = 2 * share - 1
     kept = {"top": (-1, -edge, 1, 1), "bottom": (-1, -1, 1, edge),
             "left": (-edge, -1, 1, 1), "right": (-1, -1, edge, 1)}  # fmt: skip
-    cut = whole.assign(box=[kept[side] for side in SIDES])
+    cut = whole.assign(box=pd.Series([kept[side] for side in SIDES], dtype=object))
     true = torch.full((len(SIDES), 4), torch.nan)
     if "body" in whole.columns:
         crop = torch.tensor(cut["box"].tolist(), dtype=torch.float32)

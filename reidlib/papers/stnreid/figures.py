@@ -186,13 +186,14 @@ def framework(model: STNReID) -> Figure:
         boxes.append(Box(10, lane, f"$L_R(I_{kind})$", ("Eq. 4",), 1, 1, palette[3]))
     boxes.append(Box(10, 1.5, "$L_{STN}$", ("Eq. 5",), 1, 1, palette[3]))
 
+    other: dict[tuple[int, float], list[tuple[int, float]]]
     other = {(1, LOWER): [(0, 0), (0, 2)], (7, 1): [(6, LOWER), (0, 0)], (8, 0): [(0, 0)],
              (8, 2): [(0, 2)], (10, 1.5): [(9, 1), (9, 2)]}  # fmt: skip
 
     def sources(known: Sequence[Box], box: Box) -> list[Box]:
         of = {(one.column, one.lane): one for one in known}
-        return [of[place] for place in other.get((box.column, box.lane),
-                                                 [(box.column - 1, box.lane)])]  # fmt: skip
+        places = other.get((box.column, box.lane), [(box.column - 1, box.lane)])
+        return [of[place] for place in places]
 
     total = count_parameters(model.localization) / 1e6
     return draw_boxes(boxes, f"STN module ({total:.2f} M parameters) and ReID module", sources)

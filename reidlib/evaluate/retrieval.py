@@ -183,7 +183,7 @@ def evaluate(
     elif isinstance(sides[1], dict):
         found = distances(model, *sides, rerank=rerank, aqe=aqe)
     else:
-        found = distance_columns(model, *sides, amp=amp)
+        found = distance_columns(model, sides[0], sides[1], amp)
     query, gallery = tables
     labels = query["pid"], gallery["pid"], query["cam"], gallery["cam"]
     if protocol == "single-shot":

@@ -17,9 +17,13 @@ from reidlib.errors import ReidError
 
 
 def root() -> Path:
-    """The checkout that holds this package, or the working directory if it is installed apart."""
-    checkout = Path(__file__).resolve().parents[2]
-    return checkout if (checkout / "notebooks").is_dir() else Path.cwd()
+    """The checkout that holds this package. If it is installed apart: the checkout around the
+    working directory (a kernel works in ``notebooks/``), or else the working directory."""
+    checkout, here = Path(__file__).resolve().parents[2], Path.cwd()
+    if (checkout / "notebooks").is_dir():
+        return checkout
+    around = (folder for folder in (here, *here.parents) if (folder / "notebooks/params").is_dir())
+    return next(around, here)
 
 
 def runs_dir() -> Path:

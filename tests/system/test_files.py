@@ -6,6 +6,7 @@ import os
 import pytest
 
 from reidlib.errors import ReidError
+from reidlib.system import files
 from reidlib.system.files import atomic_folder, atomic_path, atomic_write
 
 
@@ -133,3 +134,14 @@ def test_what_a_killed_process_of_the_same_number_left_is_in_no_ones_way(tmp_pat
     with atomic_folder(path) as part:
         (part / "1.png").write_bytes(b"1")
     assert names(path) == ["1.png"]
+
+
+def test_installed_apart_the_root_is_the_checkout_around_the_working_directory(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(files, "__file__", str(tmp_path / "site-packages/reidlib/system/files.py"))
+    (tmp_path / "mine/notebooks/params").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "mine/notebooks")  # as a kernel
+    assert files.root() == tmp_path / "mine"
+    monkeypatch.chdir(tmp_path)
+    assert files.root() == tmp_path

@@ -53,6 +53,7 @@ class Profile:
     images_per_id: int | None = None  # None: the recipe's own
     optimizer: Literal["adam", "amsgrad", "sgd"] | None = None  # None: the recipe's own
     lr: float | None = None  # its rate; None: the recipe's own
+    head_lr: float | None = None  # that of new heads, times lr; None: the recipe's own
     schedule: Literal["step", "cosine"] | None = None  # of the rate; None: the recipe's own
     precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: bf16 on GPUs that have it
     device: Literal["auto", "cuda", "cpu"] = "auto"  # auto: CUDA if there is one, else the CPU
@@ -86,7 +87,7 @@ class Profile:
         if self.precision != "auto":
             scaled["precision"] = self.precision
         own = ("backbone", "size", "steps", "ids_per_batch", "images_per_id")
-        for key in (*own, "optimizer", "lr", "schedule"):
+        for key in (*own, "optimizer", "lr", "head_lr", "schedule"):
             if getattr(self, key) is not None:
                 scaled[key] = getattr(self, key)
         most = self.epochs
@@ -250,6 +251,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {  # key: (test, what is
     "rounds": (lambda v: v is None or 0 < v < float("inf"), "a finite number above 0"),
     "steps": (lambda v: v is None or v > 0, "above 0"),
     "lr": (lambda v: v is None or 0 < v < float("inf"), "a finite number above 0"),
+    "head_lr": (lambda v: v is None or 0 < v < float("inf"), "a finite number above 0"),
     "ids_per_batch": (lambda v: v is None or v > 1, "above 1"),
     "images_per_id": (lambda v: v is None or v > 0, "above 0"),
     "points": (lambda v: v is None or v > 0, "above 0"),

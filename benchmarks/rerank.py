@@ -2,7 +2,7 @@
 
     python benchmarks/rerank.py [--market ROOT]
     python benchmarks/rerank.py --scale 500000          # neighbours searched for a sample only
-    python benchmarks/rerank.py --scale 50000 --whole   # to its end
+    python benchmarks/rerank.py --scale 500000 --whole --dim 128    # to its end
 
 Generated features of Market-1501's size without junk (3,368 + 15,913, 512-d), or features made
 from the real dataset's pixels. Time and memory are those beyond the product of all pairs: that is
@@ -96,23 +96,23 @@ def market(root: str) -> tuple[torch.Tensor, dict[str, np.ndarray]]:
     return torch.cat(sides), labels
 
 
-QUERIES, DIM, EACH, SAMPLE = 3368, 512, 100, 1024
+QUERIES, EACH, SAMPLE = 3368, 100, 1024
 
 
-def scattered(number: int) -> tuple[torch.Tensor, np.ndarray]:
+def scattered(number: int, dim: int) -> tuple[torch.Tensor, np.ndarray]:
     """Features, EACH around each of many points, mixed, and whose they are."""
-    x = torch.empty(number, DIM)
+    x = torch.empty(number, dim)
     for rows in torch.arange(number).split(500 * EACH):  # making them must not be the peak
         random = torch.Generator().manual_seed(int(rows[0]))
-        centre = 2 * torch.randn(len(rows) // EACH, DIM, generator=random)
-        x[rows] = torch.randn(len(rows), DIM, generator=random).add_(
+        centre = 2 * torch.randn(len(rows) // EACH, dim, generator=random)
+        x[rows] = torch.randn(len(rows), dim, generator=random).add_(
             centre.repeat_interleave(EACH, 0)
         )
     order = np.random.default_rng(0).permutation(number)
     return torch.nn.functional.normalize(x)[order], order // EACH
 
 
-def scale(num_gallery: int, whole: bool) -> None:
+def scale(num_gallery: int, whole: bool, dim: int) -> None:
     """Seconds of the processor: of one core, with OMP_NUM_THREADS=1.
 
     Unless ``whole``, the neighbours are searched for a sample, in blocks as large as those of all,
@@ -120,7 +120,7 @@ def scale(num_gallery: int, whole: bool) -> None:
     whole.
     """
     number = (QUERIES + num_gallery) // EACH * EACH
-    x, pid = scattered(number)
+    x, pid = scattered(number, dim)
     cam = np.random.default_rng(1).integers(0, 6, number)
     search, spent = rerank.nearest, dict[str, float]()
 
@@ -148,7 +148,7 @@ def scale(num_gallery: int, whole: bool) -> None:
     gib = measure.memory("VmHWM")
     searched = number if whole else SAMPLE
     print(
-        f"{QUERIES:,} + {number - QUERIES:,}, {DIM}-d: mAP {result.mAP:.6f}; neighbours of "
+        f"{QUERIES:,} + {number - QUERIES:,}, {dim}-d: mAP {result.mAP:.6f}; neighbours of "
         f"{searched:,} {spent['search']:.1f} s ({100 * spent['same']:.2f} % as known), so of all "
         f"{spent['search'] * number / searched / 60:.1f} minutes; the rest {rest:.0f} s",
         flush=True,
@@ -166,7 +166,7 @@ def beside_faiss(faiss: Any, x: torch.Tensor) -> None:
     """The search of the neighbours, and of the largest distance, which re-ranking divides by:
     ours finds both in one pass; the latter is a search of its own in faiss, as an inner product."""
     some, square = x[:SAMPLE], x.square().sum(1)
-    near, far = faiss.IndexFlatL2(DIM), faiss.IndexFlatIP(DIM + 1)
+    near, far = faiss.IndexFlatL2(x.shape[1]), faiss.IndexFlatIP(x.shape[1] + 1)
     near.add(x.numpy())
     far.add(torch.cat([x, square[:, None]], 1).numpy())
     turned = torch.cat([-2 * some, torch.ones(len(some), 1)], 1).numpy()
@@ -189,11 +189,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scale", type=int, metavar="GALLERY")
     parser.add_argument("--whole", action="store_true", help="search the neighbours of all images")
+    parser.add_argument("--dim", type=int, default=512, help="values of a feature, with --scale")
     parser.add_argument("--market", metavar="ROOT")
     parser.add_argument("--ours", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.scale:
-        scale(options.scale, options.whole)
+        scale(options.scale, options.whole, options.dim)
     elif options.ours:
         ours(options.ours[0], int(options.ours[1]))
     else:

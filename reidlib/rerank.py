@@ -19,7 +19,7 @@ from reidlib.system.compute import full_precision
 from reidlib.system.sparse import Rows, mean_of_rows, sum_of_minima
 
 BLOCK = 2**24  # distances held at once: 64 MB of float32
-FEW = 128  # but at least as many rows: a product with fewer waits for memory
+SIDE, COLUMNS = 512, 2**12  # rows and columns of a product that stays in a core's cache: 8 MB
 Features = Tensor | np.ndarray
 ROWS, PAIRS = 256, 1024  # images, and pairs of features, handled at once: what fits a cache
 
@@ -111,21 +111,30 @@ def _checked(query: Features, gallery: Features) -> Tensor:
 
 
 def nearest(some: Tensor, features: Tensor, square: Tensor, k: int) -> tuple[np.ndarray, Tensor]:
-    """The k nearest of all features to each of ``some`` [B,D], found over blocks of rows.
+    """The k nearest of all features to each of ``some`` [B,D], found over blocks of both.
 
     ``square`` [N]: squared norms of the features [N,D]. Returns the neighbours [B,k] by distance,
     equal ones by number, and the largest squared distance of each row [B].
     """
-    k, step = min(k, len(features)), max(FEW, BLOCK // len(features))
-    found, largest = [], []
-    for rows in some.split(step):
-        block = _without_own_square(rows, features, square)
-        value, index = block.topk(k, dim=1, largest=False)
+    k, found, largest = min(k, len(features)), [], []
+    width = COLUMNS if features.device.type == "cpu" else 2**17
+    for rows in some.split(SIDE):
+        values, indices, far = [], [], []
+        for start in range(0, len(features), width):
+            part = slice(start, start + width)
+            block = _without_own_square(rows, features[part], square[part])
+            far.append(block.amax(1))
+            value, index = block.topk(min(k, block.shape[1]), dim=1, largest=False)
+            values.append(value)
+            indices.append(index + start)
+        value, place = torch.cat(values, 1).topk(k, dim=1, largest=False)
+        index = torch.cat(indices, 1).gather(1, place)
         order = index.argsort(dim=1)
         again = value.gather(1, order).argsort(dim=1, stable=True)
         found.append(index.gather(1, order.gather(1, again)).cpu())
         own = rows.square().sum(1)
-        largest.append((block.amax(1) + own).clamp_(min=torch.finfo(block.dtype).tiny))
+        most = torch.stack(far).amax(0) + own
+        largest.append(most.clamp_(min=torch.finfo(most.dtype).tiny))
     return torch.cat(found).numpy(), torch.cat(largest)
 
 

@@ -79,7 +79,10 @@ class ImageBank:
         that does not decode, and for ``tier="pinned"`` without an accelerator.
         """
         if len(split) == 0:
-            raise ReidError("this split has no images")
+            raise ReidError(
+                "this split has no images: the column split of a CSV says which are for train, "
+                "query and gallery"
+            )
         device = torch.device(device)
         shape = (len(split), 3, *size)
         tier = tier or choose_tier(int(np.prod(shape)), device)

@@ -42,6 +42,11 @@ class IdentitySampler:
         epoch: Epoch = "images",
     ) -> None:
         self.ids, counts = np.unique(pid, return_counts=True)
+        if not len(pid):
+            raise ReidError(
+                "there is nothing to train on: the dataset has no rows of split train "
+                "(in a CSV: write train in the column split)"
+            )
         if len(self.ids) < ids_per_batch:
             raise ReidError(
                 f"a batch needs {ids_per_batch} identities and the training set has "

@@ -80,7 +80,8 @@ def explained(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _NO_FOLDER:
             raise ReidError(f"cannot write {path}: {error.filename} is not a folder") from error
-        if error.errno in _REFUSED:
+        parent = error.errno == errno.ENOENT and Path(error.filename or "") in path.parents
+        if parent or error.errno in _REFUSED:  # parent: no folder can be made there, as in /proc
             reason = (error.strerror or "").lower()
             raise ReidError(
                 f"cannot write {path}: {reason} for {error.filename or path}"

@@ -87,6 +87,8 @@ def test_steps_per_epoch_and_too_few_identities(pid):
     assert IdentitySampler(pid, 22, 4).batches_per_round == 1
     with pytest.raises(ReidError, match="needs 23 identities and the training set has 22"):
         IdentitySampler(pid, 23, 4)
+    with pytest.raises(ReidError, match="nothing to train on: the dataset has no rows of split"):
+        IdentitySampler(pid[:0], 23, 4)
 
 
 def test_camera_balanced_takes_cameras_in_turns():

@@ -88,6 +88,11 @@ def test_no_right_no_space_or_read_only_is_one_sentence(tmp_path, monkeypatch, n
     assert names(tmp_path) == []
 
 
+def test_where_no_folder_can_be_made():
+    with pytest.raises(ReidError, match=r"cannot write /proc/out/x\.csv: no such file"):
+        atomic_write("/proc/out/x.csv", "text")
+
+
 def test_other_errors_of_the_body_pass_as_they_are(tmp_path):
     with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "x"):
         (tmp_path / "not there").read_text()

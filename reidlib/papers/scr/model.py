@@ -1,7 +1,8 @@
 """Spatial-channel partition of a feature map (SCR, section 2.2 and 3.1, Fig. 1).
 
 A partition is written as the paper writes it: ``p3(s3c3)`` is a branch named p3 whose map is cut
-into 3 spatial parts (rows) and, independently, 3 channel groups; ``p1`` is not cut.
+into 3 spatial parts (rows) and, independently, 3 channel groups; ``p1`` is not cut. ``p2(w4)`` is
+our control: four parts more, each of which sees the whole map.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from reidlib.models.backbone import build_backbone
 from reidlib.models.base import Encoding, ReIDModel
 from reidlib.models.heads import MixedHeads, identity_losses
 
-Kind = Literal["whole", "rows", "channels"]
-BRANCH = re.compile(r"(p\d+)(?:\((?=[sc])(?:s(\d+))?(?:c(\d+))?\))?")
+Kind = Literal["whole", "rows", "channels", "again"]  # again: whole, too
+BRANCH = re.compile(r"(p\d+)(?:\((?=[scw])(?:s(\d+))?(?:c(\d+))?(?:w(\d+))?\))?")
 
 
 def spans(length: int, n: int) -> list[tuple[int, int]]:
@@ -50,7 +51,7 @@ class Part:
 
     @property
     def name(self) -> str:
-        letter = {"whole": "", "rows": ".s", "channels": ".c"}[self.kind]
+        letter = {"whole": "", "rows": ".s", "channels": ".c", "again": ".w"}[self.kind]
         return f"{self.branch}{letter}{self.number + 1}" if letter else self.branch
 
     def rows(self, height: int) -> tuple[int, int]:
@@ -64,16 +65,19 @@ class Part:
 
 @dataclass(frozen=True)
 class Partition:
-    """A branch: its name, into how many spatial parts and channel groups it is cut (1: not)."""
+    """A branch: its name, into how many spatial parts and channel groups it is cut (1: not), and
+    how often its whole map is seen again (1: not)."""
 
     name: str
     rows: int = 1
     channels: int = 1
+    again: int = 1
 
     @property
     def parts(self) -> list[Part]:
         """The whole map first, then spatial parts from top to bottom, then channel groups."""
         cut: list[tuple[Kind, int]] = [("rows", self.rows), ("channels", self.channels)]
+        cut.append(("again", self.again))
         local = [Part(self.name, kind, k, n) for kind, n in cut if n > 1 for k in range(n)]
         return [Part(self.name, "whole"), *local]
 
@@ -96,7 +100,7 @@ class Partition:
         whole = rows.amax(2)
         stripes = [s.amax(2) for s in rows.tensor_split(self.rows, 2)] if self.rows > 1 else []
         groups = whole.tensor_split(self.channels, 1) if self.channels > 1 else ()
-        return [whole, *stripes, *groups]
+        return [whole, *stripes, *groups, *([whole] * self.again if self.again > 1 else ())]
 
 
 def parse_branches(text: str) -> tuple[Partition, ...]:
@@ -112,14 +116,15 @@ def parse_branches(text: str) -> tuple[Partition, ...]:
                 f'branches is "{text}", where "{term}" is not a branch such as p1, p2(s2), p2(c2) '
                 "or p3(s3c3): join them by + without spaces"
             )
-        name, rows, channels = match[1], int(match[2] or 1), int(match[3] or 1)
-        if "1" in (match[2], match[3]) or not rows or not channels:
+        name, *numbers = match.groups()
+        rows, channels, again = (int(number or 1) for number in numbers)
+        if "1" in numbers or not rows * channels * again:
             raise ReidError(
                 f'branches is "{text}", where "{term}" cuts into fewer than 2 parts: leave that out'
             )
         if name in [branch.name for branch in found]:
             raise ReidError(f'branches is "{text}" with {name} twice: give each its own number')
-        found.append(Partition(name, rows, channels))
+        found.append(Partition(name, rows, channels, again))
     return tuple(found)
 
 

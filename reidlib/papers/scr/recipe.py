@@ -36,9 +36,13 @@ RECIPE = Recipe(
 )
 
 
+# As many heads, losses and values as p2(s2c2), and nothing cut: what those alone do.
+CONTROL = "p2(w4): five heads, nothing cut"
+
+
 def rows() -> dict[str, Recipe]:
     """The rows of Tables 1 to 4, by their printed names, and residual attention, which the paper
-    only pictures."""
+    only pictures, and the control."""
     full = RECIPE
     branches = ("p1", "p2(s2c2)", "p3(s3c3)", "p1+p2(s2c2)", "p1+p2(s2c2)+p3(s3c3)")
     kinds = (
@@ -53,6 +57,7 @@ def rows() -> dict[str, Recipe]:
         "ResNet-50 + spatial-channel partition": full.but(branches="p2(s2c2)"),
         "ResNet-50 + residual attention": full.but(branches="p1", attention="residual"),
         **{name: full.but(branches=name.split()[1]) for name in kinds},
+        CONTROL: full.but(branches="p2(w4)"),
         "w/o L_triplet": full.but(triplet=False),
         **{f"lambda={k}": full.but(lambda_=float(k)) for k in (1, 2, 3)},
     }

@@ -34,6 +34,7 @@ def test_the_papers_notation(text, expected):
         ("p1+", '"" is not a branch'),
         ("p2(s0)", "fewer than 2 parts"),
         ("p2(s1c2)", "fewer than 2 parts"),
+        ("p2(w1)", "fewer than 2 parts"),
         ("p2(s2)+p2(c2)", "p2 twice"),
     ],
 )
@@ -65,6 +66,16 @@ def test_pooling_equals_a_loop_over_parts():
         for n in range(3):
             expected = [maps[n, c, top:bottom].max() for c in range(first, last)]
             assert torch.equal(vector[n], torch.stack(expected))
+
+
+def test_the_control_sees_the_whole_map_as_often_as_others_see_parts():
+    maps = torch.randn(3, 8, 7, 2)
+    (control,), (cut,) = parse_branches("p2(w4)"), parse_branches("p2(s2c2)")
+    assert [part.name for part in control.parts] == ["p2", "p2.w1", "p2.w2", "p2.w3", "p2.w4"]
+    assert control.lengths(8) == [8] * 5 == [8] * len(cut.parts)
+    for part, vector in zip(control.parts, control.pool(maps), strict=True):
+        assert (part.rows(7), part.channels(8)) == ((0, 7), (0, 8))
+        assert torch.equal(vector, maps.amax((2, 3)))
 
 
 def test_a_map_with_too_few_rows():

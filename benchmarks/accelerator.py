@@ -4,11 +4,11 @@
 
 Needs the packages of the core alone. First the same float32 recipe on the CPU and on the device,
 losses and evaluation. Then images/s at 256x128 with ResNet-50: the bare step, ``fit`` as it is,
-deterministic and compiled, encoding in float32, bf16 and compiled. Then a training step of each
-paper at its own size and batch, beside what ``run --plan`` counts for it: TFLOP/s (what ``CARD`` in
-``workbook/plan.py`` assumes), and the most memory, as a share of what is counted. ``--market``: 60
-epochs of Market-1501, trained and evaluated (goal: under 4 minutes). A row that fails says why and
-the others go on. ``--quick`` is a test of the script itself, on any machine.
+deterministic and compiled, encoding in float32, bf16 and compiled. Then, for each paper at its own
+size and batch, a training step and encoding in float32, beside what ``run --plan`` counts for them:
+TFLOP/s (what ``CARD`` in ``workbook/plan.py`` assumes), and the most memory, as a share of what is
+counted. ``--market``: 60 epochs of Market-1501, trained and evaluated (goal: under 4 minutes). A
+row that fails says why and the others go on. ``--quick`` is a test of the script, on any machine.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ from reidlib.data.batches import Batch
 from reidlib.evaluate.encode import encode_split
 from reidlib.evaluate.retrieval import evaluate
 from reidlib.models import ReIDModel
+from reidlib.models.base import evaluating
 from reidlib.papers import ppcl, rmgl, scr, stnreid, vcn
 from reidlib.papers.comparators import baseline
+from reidlib.system.compute import full_precision
 from reidlib.system.devices import auto_precision, pick_device
 from reidlib.system.provenance import provenance
 from reidlib.train import footprint
@@ -126,42 +128,70 @@ def speeds(recipe: Recipe, steps: int, number: int, modes: list[str]) -> None:
         )
 
 
+def shortest(device: torch.device, rounds: int, run: Callable[[], object]) -> float:
+    """Seconds of the shortest of some calls."""
+    best = float("inf")
+    for _ in range(rounds):
+        began = time.perf_counter()
+        run()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - began)
+    return best
+
+
+def step_seconds(recipe: Recipe, device: torch.device, bf16: bool, rounds: int) -> float:
+    """A training step of a paper's network, on one batch of noise."""
+    model = build_model(recipe.but(weights=None), footprint.IDS).train()
+    model = model.to(device, memory_format=torch.channels_last)
+    optimizer = build_optimizer(recipe, model)
+    n = recipe.ids_per_batch * recipe.images_per_id
+    label = torch.arange(n, device=device) // recipe.images_per_id
+    batch = Batch(torch.randn(n, 3, *recipe.size, device=device), label)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            loss = model.loss(batch)["loss"]
+        loss.backward()
+        optimizer.step()
+
+    return shortest(device, rounds, step)
+
+
+def encode_seconds(recipe: Recipe, device: torch.device, images: int, rounds: int) -> float:
+    """Encoding a batch of noise in float32, as in a test."""
+    model = build_model(recipe.but(weights=None), footprint.IDS)
+    model = model.to(device, memory_format=torch.channels_last)
+    batch = torch.randn(images, 3, *recipe.size, device=device)
+    with evaluating(model), full_precision():
+        return shortest(device, rounds, lambda: model.encode(batch))
+
+
 def papers(device: torch.device, small: bool) -> None:
-    """A step of every paper's network: seconds, speed and memory beside what is counted."""
+    """A step and encoding of every paper's network: seconds, speed and memory beside what is
+    counted."""
     recipes = {"stnreid": stnreid.recipe.EP5, "ppcl": ppcl.recipe.RECIPE, "vcn": vcn.recipe.RECIPE,
                "scr": scr.recipe.RECIPE, "rmgl": rmgl.recipe.RECIPE}  # fmt: skip
     bf16 = auto_precision(device) == "bf16"
+    rounds, images = (2, 8) if small else (10, footprint.BATCH)
     for name, recipe in recipes.items():
         if small:
             recipe = recipe.but(backbone="tiny", size=(192, 64), ids_per_batch=4, images_per_id=2)
-        counted = footprint.step(recipe, bf16=bf16)
-
-        def seconds(recipe: Recipe = recipe) -> float:
-            model = build_model(recipe.but(weights=None), footprint.IDS).train()
-            model = model.to(device, memory_format=torch.channels_last)
-            optimizer = build_optimizer(recipe, model)
-            n = recipe.ids_per_batch * recipe.images_per_id
-            label = torch.arange(n, device=device) // recipe.images_per_id
-            batch = Batch(torch.randn(n, 3, *recipe.size, device=device), label)
-            best = float("inf")
-            for _ in range(2 if small else 10):
-                began = time.perf_counter()
-                optimizer.zero_grad()
-                with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                    loss = model.loss(batch)["loss"]
-                loss.backward()
-                optimizer.step()
-                loss.item()  # waits for the device
-                best = min(best, time.perf_counter() - began)
-            return best
-
+        counted, encoded = footprint.step(recipe, bf16=bf16), footprint.encoding(recipe)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        took = row(f"{name}: a step", "s", seconds)
+        took = row(f"{name}: a step", "s", lambda r=recipe: step_seconds(r, device, bf16, rounds))
         row(f"{name}: training", "TFLOP/s", lambda t=took, c=counted: c.flops / t / 1e12)
         if device.type == "cuda":
             peak = torch.cuda.max_memory_allocated(device)
             row(f"{name}: memory", "GiB", lambda p=peak: p / 2**30, counted.bytes / 2**30)
+        flops = encoded.flops * images
+        row(
+            f"{name}: encoding",
+            "TFLOP/s",
+            lambda r=recipe, f=flops: f / encode_seconds(r, device, images, rounds) / 1e12,
+        )
 
 
 def market(backbone: str, size: tuple[int, int]) -> None:

@@ -27,4 +27,6 @@ def test_every_row_for_an_accelerator_is_measured():
     assert float(rows["difference of mAP to the CPU's, float32, tiny"]["value"]) < 1e-3
     for paper in ("stnreid", "ppcl", "vcn", "scr", "rmgl"):
         assert float(rows[f"{paper}: a step"]["value"]) > 0
-        assert rows[f"{paper}: training"]["unit"] == "TFLOP/s"
+        for what in ("training", "encoding"):
+            assert float(rows[f"{paper}: {what}"]["value"]) > 0
+            assert rows[f"{paper}: {what}"]["unit"] == "TFLOP/s"

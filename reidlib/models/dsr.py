@@ -65,8 +65,8 @@ class DSR(Baseline):
         """Mean squared error [Q, G], in [0, 1], of each query's blocks rebuilt from a gallery
         image's. Blocks of zeros are none: the query's map was smaller than others'."""
         there = query["blocks"].any(2)  # [Q, M]
-        x, blocks = query["blocks"][there], gallery["blocks"]  # [B, C], B blocks of all queries
-        whose = there.nonzero()[:, 0]
+        whose, which = there.nonzero().T
+        x, blocks = query["blocks"][whose, which], gallery["blocks"]  # [B, C], B of all queries
         out = x.new_zeros(len(there), len(blocks))
         step = max(1, CELLS // max(1, len(x) * blocks.shape[1]))
         for g in range(0, len(blocks), step):

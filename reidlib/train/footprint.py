@@ -9,6 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -107,6 +108,20 @@ def step(
     return found[0]._replace(bytes=found[0].bytes + states)
 
 
+def shape(recipe: Recipe) -> Recipe:
+    """What decides the operations of a step: no loss's weight, no schedule, no dataset."""
+    return Recipe(
+        model=recipe.model,
+        options={k: v for k, v in recipe.options.items() if not isinstance(v, float)},
+        backbone=recipe.backbone,
+        size=recipe.size,
+        ids_per_batch=recipe.ids_per_batch,
+        images_per_id=recipe.images_per_id,
+        optimizer=recipe.optimizer,
+    )
+
+
+@cache
 def work(recipe: Recipe, num_ids: int = IDS) -> Footprint:
     """The same without bytes, more quickly: gradients are counted as twice the losses, since each
     product has two of them."""

@@ -25,7 +25,7 @@ from reidlib.errors import ReidError
 from reidlib.system.devices import cores, gpus
 from reidlib.system.files import runs_dir
 from reidlib.system.lock import claimed
-from reidlib.train.footprint import encoding, held_in_test, step
+from reidlib.train.footprint import encoding, held_in_test, shape, step, work
 from reidlib.train.loop import fit
 from reidlib.train.processes import processes
 from reidlib.train.recipe import Recipe
@@ -259,7 +259,11 @@ def together(
     ``tests`` (queries, gallery images). Half of the memory is for the images, of which every
     process holds its own copy where they fit (``data.bank.choose_tier``).
     """
-    shapes = {(r.model, r.backbone, r.size, r.ids_per_batch): r for r in recipes if r.steps != 0}
+    distinct = {shape(recipe) for recipe in recipes if recipe.steps != 0}
+    shapes = {  # of each such network the heaviest
+        (r.model, r.backbone, r.size, r.ids_per_batch): r
+        for r in sorted(distinct, key=lambda one: work(one).flops)
+    }
     needed = max((step(r, gradients=True).bytes for r in shapes.values()), default=0)
     if tests:
         encoded = map(encoding, shapes.values())

@@ -325,11 +325,13 @@ def _changed(statement: ast.stmt) -> set[str]:
 def _execute(statement: ast.stmt, space: dict[str, Any]) -> None:
     """Executes a statement, or what of it can be: the others' names are ``NOTHING``.
 
-    One that would measure ``NOTHING`` is not tried: it might do so for ever.
+    One that would measure ``NOTHING`` is not tried: it might do so for ever; nor one that builds a
+    network: its weights might be downloaded.
     """
     names = _names(statement, ast.Load)
     parts = names | {n.attr for n in ast.walk(statement) if isinstance(n, ast.Attribute)}
     unknown = parts & MEASURES and any(space.get(name) is NOTHING for name in names)
+    unknown = unknown or "build_model" in parts
     try:
         if unknown and not _trains(statement):
             raise NotImplementedError

@@ -28,6 +28,7 @@ from reidlib.papers.comparators import baseline
 from reidlib.system.compute import full_precision
 from reidlib.system.devices import auto_precision, cores
 from reidlib.train import footprint
+from reidlib.train.footprint import shape, work
 from reidlib.train.recipe import Recipe, outline
 from reidlib.train.store import Run
 from reidlib.train.sweep import together
@@ -145,7 +146,7 @@ def needs(every: NotingReport, there: NotingReport, machine: Machine) -> Needs:
     tested = {key: _tested(test, machine) for key, test in every.tests.items()}
     left = sum(seconds[key] for key in here if key not in stored)
     left += sum(s for key, s in tested.items() if key in there.tests and _run(there, key) in here)
-    weights = [_parameters(_shape(recipe)) for recipe in every.recipes.values()]
+    weights = [_parameters(shape(recipe)) for recipe in every.recipes.values()]
     return Needs(
         len(every.recipes),
         len(here),
@@ -177,21 +178,6 @@ def _run(report: NotingReport, test: str) -> str:
     return json.dumps(recipe.canonical(), sort_keys=True)
 
 
-def _shape(recipe: Recipe) -> Recipe:
-    """What decides the operations of a step: no loss's weight, no schedule, no dataset."""
-    options = {k: v for k, v in recipe.options.items() if not isinstance(v, float)}
-    return Recipe(
-        model=recipe.model,
-        options=options,
-        backbone=recipe.backbone,
-        size=recipe.size,
-        ids_per_batch=recipe.ids_per_batch,
-        images_per_id=recipe.images_per_id,
-        optimizer=recipe.optimizer,
-    )
-
-
-_work = cache(footprint.work)
 _step = cache(footprint.step)
 _encoding = cache(footprint.encoding)
 _matching = cache(footprint.matching)
@@ -204,17 +190,17 @@ def _trained(recipe: Recipe, machine: Machine, at_once: int) -> float:
     number = steps(recipe)
     if not number:
         return 0.0
-    one = _work(_shape(recipe))
+    one = work(shape(recipe))
     return number * max(one.flops / machine.train, one.kernels * machine.kernel / at_once)
 
 
 def _tested(test: Test, machine: Machine) -> float:
     """Seconds of an evaluation: encoding (twice with the mirror image) and, where a model has a
     distance of its own, all pairs."""
-    shape, (q, g) = _shape(test.recipe), _sizes(test)
-    flops = _encoding(shape).flops * (q + g) * (2 if test.options.get("flip") else 1)
-    if _encoding(shape).own:
-        flops += _matching(shape) * q * g
+    one, (q, g) = shape(test.recipe), _sizes(test)
+    flops = _encoding(one).flops * (q + g) * (2 if test.options.get("flip") else 1)
+    if _encoding(one).own:
+        flops += _matching(one) * q * g
     return flops / machine.exact
 
 
@@ -229,7 +215,7 @@ def _at_once(report: NotingReport, machine: Machine) -> int:
     """How many runs train at once: on the CPU one for each core, as ``executor_for`` has it."""
     if math.isinf(machine.memory):
         return machine.cores
-    shapes = [_shape(recipe) for recipe in report.recipes.values() if steps(recipe)]
+    shapes = [shape(recipe) for recipe in report.recipes.values() if steps(recipe)]
     tests = [_sizes(test) for test in report.tests.values()]
     return together(shapes, machine.memory, machine.cores, tests)
 
@@ -238,7 +224,7 @@ def memory(report: NotingReport, machine: Machine, at_once: int = 1) -> float:
     """The most bytes that ``at_once`` runs of a notebook hold: the heaviest training or test, the
     images, which lie on the device as far as ``choose_tier`` would put them there, and CUDA."""
     trained = [recipe for recipe in report.recipes.values() if steps(recipe)]
-    heaviest = max(trained, key=lambda recipe: _work(_shape(recipe)).flops)
+    heaviest = max(trained, key=lambda recipe: work(shape(recipe)).flops)
     share = machine.memory / at_once
 
     def images(number: int, size: tuple[int, int], held: float = 0.0) -> float:
@@ -246,12 +232,12 @@ def memory(report: NotingReport, machine: Machine, at_once: int = 1) -> float:
         return taken if taken < (share - held) / 2 else 0.0
 
     number = max(len(blank(recipe.dataset, recipe.data_options).train) for recipe in trained)
-    found = [_step(_shape(heaviest)).bytes + images(number, heaviest.size)]
+    found = [_step(shape(heaviest)).bytes + images(number, heaviest.size)]
     for test in report.tests.values():
         size, (q, g) = test.recipe.size, _sizes(test)
         queries = images(q, size)
         banks = queries + images(g, size, queries)
-        found.append(footprint.held_in_test(_encoding(_shape(test.recipe)), q, g) + banks)
+        found.append(footprint.held_in_test(_encoding(shape(test.recipe)), q, g) + banks)
     return at_once * (max(found) + CONTEXT)
 
 

@@ -112,7 +112,7 @@ def overrides(name: str, notebook: str) -> dict[str, object]:
 
 def kinds(recipes: Iterable[Recipe]) -> Counter[tuple[Recipe, str, int]]:
     """Recipes without what a measured value may decide: numbers among a model's options."""
-    return Counter((plan._shape(r), r.dataset, r.seed) for r in recipes)
+    return Counter((plan.shape(r), r.dataset, r.seed) for r in recipes)
 
 
 def test_the_stand_ins_are_complete(official: Path) -> None:

@@ -13,6 +13,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from reidlib.data import load
 from reidlib.errors import ReidError
+from reidlib.papers import rmgl
 from reidlib.papers.comparators import baseline
 from reidlib.train import footprint
 from reidlib.train.sweep import together
@@ -66,6 +67,12 @@ def test_only_what_a_training_needs_is_executed() -> None:
     assert [ast.unparse(s) for s in kept] == ["z = [4]", "report.fit(z)"]
 
 
+def test_a_plan_builds_no_network() -> None:
+    space = {"build_model": lambda: pytest.fail("its weights might be downloaded")}
+    noted._execute(ast.parse("net = build_model()").body[0], space)
+    assert space["net"] is noted.NOTHING
+
+
 def test_a_blank_dataset_has_the_sizes_of_the_drawn_one() -> None:
     options = {
         "train_ids": 8,
@@ -83,7 +90,7 @@ def test_a_blank_dataset_has_the_sizes_of_the_drawn_one() -> None:
 
 def test_seconds_are_of_operations_or_of_the_host() -> None:
     recipe = baseline.RECIPE.but(backbone="tiny", size=(64, 32), weights=None, steps=10)
-    one = plan._work(plan._shape(recipe))
+    one = plan.work(plan.shape(recipe))
     slow = plan.Machine("", one.flops / 3, 1.0, 0.0, 1e12, 8)
     assert plan._trained(recipe, slow, 1) == pytest.approx(30)
     host = plan.Machine("", 1e30, 1.0, 6 / one.kernels, 1e12, 8)
@@ -98,6 +105,10 @@ def test_runs_share_a_gpu_as_far_as_memory_and_cores_go() -> None:
     assert together([recipe], 80e9, 2) == 2
     assert together([recipe], 4e9, 16) == 1
     assert together([], 80e9, 16) == 4
+    # the largest of one kind counts, whichever comes last
+    two = [rmgl.recipe.RECIPE.but(stripes=stripes) for stripes in ((2, 3, 4), (2,))]
+    assert together(two, 24e9, 8) == together(two[::-1], 24e9, 8) == together(two[:1], 24e9, 8)
+    assert together(two[:1], 24e9, 8) < together(two[1:], 24e9, 8)
     assert together([recipe], math.inf, 2) == 2
     # a million features of 1,024 numbers, and the same normalised, are 8 GB of a half of 12
     alone, large = (together([recipe], 12e9, 16, tests) for tests in ((), [(1000, 1_000_000)]))
@@ -112,7 +123,7 @@ def test_memory_is_of_all_runs_at_once(notebook: Path) -> None:
     one, four = plan.memory(report, machine), plan.memory(report, machine, 4)
     assert four == pytest.approx(4 * one)
     recipe = next(iter(report.recipes.values()))
-    shape, pixels = plan._shape(recipe), 3 * 64 * 32
+    shape, pixels = plan.shape(recipe), 3 * 64 * 32
     assert one - plan.CONTEXT >= footprint.step(shape).bytes + 48 * pixels  # of 8 people
     assert one - plan.CONTEXT > footprint.held_in_test(footprint.encoding(shape), 12, 24)
     asked = plan.asked(notebook, "smoke", {**SMALL, "workers": None})

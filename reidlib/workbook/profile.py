@@ -55,6 +55,7 @@ class Profile:
     lr: float | None = None  # its rate; None: the recipe's own
     head_lr: float | None = None  # that of new heads, times lr; None: the recipe's own
     schedule: Literal["step", "cosine"] | None = None  # of the rate; None: the recipe's own
+    warmup: float | None = None  # in epochs of the recipe's schedule; None: the recipe's own
     precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: bf16 on GPUs that have it
     device: Literal["auto", "cuda", "cpu"] = "auto"  # auto: CUDA if there is one, else the CPU
     rows: Literal["all", "headline"] = "all"  # of each table, what a notebook calls its headline
@@ -87,7 +88,7 @@ class Profile:
         if self.precision != "auto":
             scaled["precision"] = self.precision
         own = ("backbone", "size", "steps", "ids_per_batch", "images_per_id")
-        for key in (*own, "optimizer", "lr", "head_lr", "schedule"):
+        for key in (*own, "optimizer", "lr", "head_lr", "schedule", "warmup"):
             if getattr(self, key) is not None:
                 scaled[key] = getattr(self, key)
         most = self.epochs
@@ -95,7 +96,8 @@ class Profile:
             most = self.rounds
         if most is not None and most < recipe.epochs:
             share = most / recipe.epochs
-            scaled["epochs"], scaled["warmup"] = most, recipe.warmup * share
+            scaled["epochs"] = most
+            scaled["warmup"] = scaled.get("warmup", recipe.warmup) * share
             scaled["milestones"] = tuple(epoch * share for epoch in recipe.milestones)
         if changes.get("dataset", self.dataset) != self.dataset:
             scaled["data_options"] = {}
@@ -252,6 +254,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {  # key: (test, what is
     "steps": (lambda v: v is None or v > 0, "above 0"),
     "lr": (lambda v: v is None or 0 < v < float("inf"), "a finite number above 0"),
     "head_lr": (lambda v: v is None or 0 < v < float("inf"), "a finite number above 0"),
+    "warmup": (lambda v: v is None or 0 <= v < float("inf"), "a finite number from 0 on"),
     "ids_per_batch": (lambda v: v is None or v > 1, "above 1"),
     "images_per_id": (lambda v: v is None or v > 0, "above 0"),
     "points": (lambda v: v is None or v > 0, "above 0"),

@@ -191,12 +191,12 @@ def test_overrides_are_checked_too(params: Path) -> None:
 
 
 def test_a_notebook_may_have_a_schedule_of_its_own(params: Path) -> None:
-    write(
-        params, notebooks="{50_rmgl: {schedule: cosine, optimizer: adam, lr: 3.5e-4, head_lr: 10}}"
-    )
+    rates = "optimizer: adam, lr: 3.5e-4, head_lr: 10, schedule: cosine, warmup: 60"
+    write(params, notebooks=f"{{50_rmgl: {{{rates}}}}}")
     paper = Recipe(schedule="step", optimizer="sgd", lr=0.01)
     own, other = (profile.load("own", name).apply(paper) for name in ("50_rmgl", "00_quickstart"))
     assert (own.schedule, own.optimizer, own.lr, own.head_lr) == ("cosine", "adam", 3.5e-4, 10)
+    assert (own.warmup, other.warmup) == (60, 10)
     assert (other.schedule, other.optimizer, other.lr, other.head_lr) == ("step", "sgd", 0.01, 1)
 
 

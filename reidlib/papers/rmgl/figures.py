@@ -126,13 +126,13 @@ def _boxes(model: RMGL, table: pd.DataFrame, size: tuple[int, int]) -> list[Box]
 
 
 def footprints(
-    model: RMGL, found: Mapping[str, Tensor], image: Tensor, share: float = 0.95
+    model: RMGL, found: Mapping[str, Tensor], image: Tensor, share: float = 0.95, network: str = ""
 ) -> Figure:
     """Fig. 3a: a panel a partition beside the image: a stripe's gradient over the image's rows.
 
     found: of ``receptive.profiles``. image: [3, H, W] normalised. A curve is scaled to its largest
     value. The light bar is the region of Eq. 6, the dark one in it the rows that hold ``share`` of
-    the gradient.
+    the gradient. network: in words, for the line below.
     """
     height = image.shape[1]
     figure, axes = plt.subplots(
@@ -161,9 +161,8 @@ def footprints(
         axis.grid(visible=False)
     axes[1].set_ylabel("row of the image (pixels)")
     axes[1].tick_params(labelleft=True)
-    figure.supxlabel(
-        "mean absolute gradient of a stripe with respect to a row (largest = 1)", fontsize="small"
-    )
+    words = "mean absolute gradient of a stripe with respect to a row (largest = 1)"
+    figure.supxlabel("\n".join(filter(None, [words, network])), fontsize="small")
     bars = {
         "can be seen (Eq. 6)": Patch(color="#777777", alpha=0.35, lw=0),
         f"{100 * share:g} % of the gradient": Patch(color="#777777", lw=0),

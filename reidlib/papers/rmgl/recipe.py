@@ -39,8 +39,8 @@ PLAIN = RECIPE.but(rp=False, abp=False, shifting=0.0)  # the baselines of Tables
 
 
 def rows() -> dict[str, Recipe]:
-    """The rows of Table V, by their printed names, and two that it leaves out: 3-stripe with
-    RP+RSA."""
+    """The rows of Table V, by their printed names, and those that it leaves out: 3-stripe with
+    RP+RSA, RP's control, and random shifting of every second image."""
     parts: dict[str, dict[str, Any]] = {
         " (BL)": {},
         "+RP": {"rp": True},
@@ -57,6 +57,7 @@ def rows() -> dict[str, Recipe]:
     }
     # as many heads and losses as RP has, nothing cut before the end: what doubling them alone does
     named["2-stripe+two equal paths"] = named["2-stripe+RP"].but(split="conv5")
+    named["2-stripe+RSA, p = 0.5"] = named["2-stripe+RSA"].but(shifting=0.5)
     three = {"RMGL (1+2+3)": (1, 2, 3), "RMGL (2+3+4)": (2, 3, 4)}
     return named | {name: RECIPE.but(stripes=stripes) for name, stripes in three.items()}
 

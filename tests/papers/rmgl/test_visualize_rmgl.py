@@ -159,7 +159,8 @@ def test_sweep_over_words():
 def test_footprints_show_calculation_and_measurement(bank):
     model, images = rmgl(stripes=(2,)), bank.images(slice(0, 3))
     found = receptive.profiles(model, images)
-    figure = figures.footprints(model, found, images[0])
+    figure = figures.footprints(model, found, images[0], network="tiny at 96 rows")
+    assert figure.get_supxlabel().endswith("(largest = 1)\ntiny at 96 rows")
     assert [axis.get_title() for axis in figure.axes] == ["image", *found]
     bars = figure.axes[4].patches  # RP conv2
     spans = [(round(bar.get_y() + 0.5), round(bar.get_height())) for bar in bars]

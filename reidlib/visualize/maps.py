@@ -32,17 +32,21 @@ def heat_grid(
     columns: Mapping[str, Heat],
     captions: Sequence[str] = (),
     *,
+    partners: Tensor | None = None,
     across: bool = False,
     width: float = 1.15,
 ) -> tuple[Figure, np.ndarray]:
     """One row an image: the image, then each of the maps over it; across: one column an image.
 
     images: [N, 3, H, W] normalised. columns: title -> heat [N, H, W] in [0, 1]. captions: of the
-    images. Returns figure and axes [N, 1 + maps], or turned.
+    images. partners: like ``images``, what each is compared with, shown beside it. Returns figure
+    and axes [N, 1 + maps], or with partners [N, 2 + maps], or turned.
     """
     shown = pictures(images)
-    titles = ["image", *columns]
-    rows = [[p, *(heated(p, h[i]) for h in columns.values())] for i, p in enumerate(shown)]
+    beside = [[] for _ in shown] if partners is None else [[p] for p in pictures(partners)]
+    titles = ["image", *(["partner"] if partners is not None else []), *columns]
+    rows = [[p, *beside[i], *(heated(p, h[i]) for h in columns.values())]
+            for i, p in enumerate(shown)]  # fmt: skip
     if across:
         turned = list(zip(*rows, strict=True))
         return image_grid(turned, titles=captions, sides=titles, width=width)

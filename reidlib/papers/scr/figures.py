@@ -212,8 +212,9 @@ def part_cams(
     those with attention. images, others: as in ``part_cam``.
     """
     found = {t: part_cam(model, images, part, others) for t, (model, part) in columns.items()}
-    figure, axes = heat_grid(images, found, captions or ())
-    for column, (title, (model, part)) in enumerate(columns.items(), 1):
+    figure, axes = heat_grid(images, found, captions or (), partners=others)
+    first = axes.shape[1] - len(columns)
+    for column, (title, (model, part)) in enumerate(columns.items(), first):
         path = [model.trunk, model.branch(part)]
         cells = map_length(images.shape[2], *path)
         ends = edges(receptive_field(*path).centres(cells), images.shape[2])
@@ -224,7 +225,11 @@ def part_cams(
             if not heat.any():
                 axis.text(0.5, 0.5, "nothing\nspeaks for it", color="white", ha="center",
                           va="center", fontsize="x-small", transform=axis.transAxes)  # fmt: skip
-    what = "likeness to another image of the person" if others is not None else "largest logit"
+    what = (
+        "likeness to its partner, another image of the person"
+        if others is not None
+        else "largest logit"
+    )
     figure.supxlabel(f"Grad-CAM of each part's {what}, red highest in each map", fontsize="small")
     return figure
 

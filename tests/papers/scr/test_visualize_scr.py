@@ -110,11 +110,13 @@ def test_part_cams_has_a_column_a_part(images):
     partition, plain, se = scr(), scr(branches="p1"), scr(branches="p1", attention="se")
     columns = {"(a)": (plain, "p1"), "(c)": (partition, "p2.s2"), "(f)": (se, "p1")}
     figure = figures.part_cams(columns, images[:2], images[1:], captions=["x", "y"])
-    axes = np.array(figure.axes).reshape(2, 4)
-    assert [axis.get_title() for axis in axes[0]] == ["image", "(a)", "(c)", "(f)"]
-    assert [len(axis.lines) for axis in axes[1]] == [0, 0, 1, 0]
-    assert axes[0, 2].lines[0].get_ydata()[0] == 40
-    assert not np.array_equal(axes[0, 1].images[0].get_array(), axes[0, 3].images[0].get_array())
+    axes = np.array(figure.axes).reshape(2, 5)
+    assert [axis.get_title() for axis in axes[0]] == ["image", "partner", "(a)", "(c)", "(f)"]
+    assert [len(axis.lines) for axis in axes[1]] == [0, 0, 0, 1, 0]
+    assert axes[0, 3].lines[0].get_ydata()[0] == 40
+    shown = [axis.images[0].get_array() for axis in axes[0]]
+    assert np.array_equal(shown[1], axes[1, 0].images[0].get_array())  # images[1] is the partner
+    assert not np.array_equal(shown[2], shown[4])
     with pytest.raises(ReidError, match=r'no part "p1\.s1"'):
         figures.part_cams({"a": (plain, "p1.s1")}, images)
 

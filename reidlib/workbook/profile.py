@@ -101,8 +101,8 @@ class Profile:
             scaled["milestones"] = tuple(epoch * share for epoch in recipe.milestones)
         if changes.get("dataset", self.dataset) != self.dataset:
             scaled["data_options"] = {}
-        if recipe.steps == 0:  # nothing is trained, only put together
-            scaled["steps"] = 0
+        if recipe.steps is not None:  # its own; 0: nothing is trained, only put together
+            scaled["steps"] = recipe.steps
         if recipe.start:
             scaled["start"] = tuple(
                 self._start(start, recipe, seed, scaled | changes) for start in recipe.start
@@ -150,7 +150,7 @@ class Profile:
         options = scaled["data_options"] if name == scaled["dataset"] else {}
         own = start.data_options if name == start.dataset else {}
         kept = {key: scaled[key] for key in ("backbone", "weights", "size") if key in scaled}
-        if scaled.get("steps"):
+        if scaled.get("steps") and start.steps is None:
             kept["steps"] = scaled["steps"]
         return self.apply(start, seed, **kept, dataset=name, data_options={**options, **own})
 

@@ -256,13 +256,15 @@ def _parts(recipe: Recipe) -> list[tuple[str, str]]:
     done = "as it is" if recipe.steps == 0 else "trains"
     if recipe.model != "stnreid":
         return [("ReID module", done)]
-    stn = "frozen" if recipe.options.get("frozen_stn") else done
-    return [("STN", stn), ("ReID module", done)]
+    stn, reid = ("frozen" if recipe.options.get(f"frozen_{x}") else done for x in ("stn", "reid"))
+    return [("STN", stn), ("ReID module", reid)]
 
 
 def _losses(recipe: Recipe) -> str:
     if recipe.steps == 0:
         return "no training"
+    if recipe.options.get("frozen_reid"):
+        return "losses: STN"
     smoothing = recipe.options.get("label_smoothing", 0.1)
     parts = ["ID" + (", smoothed" if smoothing else "")]
     parts += ["triplet"] if recipe.options.get("triplet", 1.0) else []

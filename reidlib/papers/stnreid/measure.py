@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from reidlib.data import Dataset, ImageBank
@@ -28,12 +29,13 @@ from reidlib.geometry import (
     box_to_theta,
     compose,
     identity,
+    sample,
     theta_iou,
     theta_to_box,
     transform_box,
 )
 from reidlib.models.base import evaluating
-from reidlib.papers.stnreid.model import STNReID
+from reidlib.papers.stnreid.model import STNReID, blurred
 
 Of = Literal["same image", "same person", "another person"]
 TOGETHER = 512  # pairs that pass the STN at once
@@ -136,6 +138,49 @@ def mismatched(pairs: Pairs, what: Literal["partial image", "holistic image"]) -
         return replace(pairs, partial=pairs.partial.roll(1, 0))
     noise = torch.randn(pairs.holistic.shape, generator=torch.Generator().manual_seed(0))
     return replace(pairs, holistic=noise)
+
+
+def pointing(model: STNReID, pairs: Pairs, way: float = 0.0, sigma: float = 0.0) -> Tensor:
+    """Whether the gradient of L_STN (Eq. 5) points to the true patch: the cosine [N] between the
+    way that it moves the two scales and two shifts of theta and the way that they have to go.
+
+    way: how far theta is already, from the identity (0) to the true patch (1, where there is no
+    way left). sigma: of a Gaussian in pixels that both images go through. It is the ReID module
+    alone that is asked, not the STN.
+    """
+    true, start = box_to_theta(pairs.true), identity(len(pairs))
+    theta = torch.lerp(start, true, way).requires_grad_()
+    _descend(model, pairs, theta, sigma)
+    assert theta.grad is not None
+    moved, wanted = (x[:, [0, 1, 0, 1], [0, 1, 2, 2]] for x in (-theta.grad, true - start))
+    return F.cosine_similarity(moved, wanted)
+
+
+def descended(
+    model: STNReID, pairs: Pairs, sigma: float = 0.0, steps: int = 30, lr: float = 0.03
+) -> Tensor:
+    """Where L_STN leads each pair by itself, without a network that has to know the way: its theta
+    [N, 2, 3] after so many steps of Adam from the identity, at a rate that falls to 0. sigma: as in
+    ``pointing``."""
+    theta = identity(len(pairs)).requires_grad_()
+    optimizer = torch.optim.Adam([theta], lr)
+    falling = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
+    for _ in range(steps):
+        _descend(model, pairs, theta, sigma)
+        optimizer.step()
+        falling.step()
+    return theta.detach()
+
+
+def _descend(model: STNReID, pairs: Pairs, theta: Tensor, sigma: float) -> None:
+    """The gradient of every pair's L_STN (Eq. 5) as ``theta.grad``."""
+    theta.grad = None
+    with evaluating(model, gradients=True):
+        parts = (x.split(TOGETHER) for x in (pairs.partial, pairs.holistic, theta))
+        for partial, holistic, some in zip(*parts, strict=True):
+            both = torch.cat([partial, sample(holistic, some)])
+            wanted, found = model.pooled(blurred(both, sigma) if sigma else both).chunk(2)
+            (wanted.detach() - found).pow(2).sum().backward(inputs=[theta])
 
 
 def overlap_table(

@@ -25,6 +25,7 @@ from reidlib.models.baseline import Baseline
 
 Partial = Literal["remove", "keep", "vertical"]
 PAIRS = 256  # pairs that pass the network at once in a test
+COARSE = 1 / 32  # of the height: the Gaussian's sigma where L_STN alone trains
 QUERIES, GALLERY = 64, 512  # images whose halves of the first convolution are held at once
 
 
@@ -52,6 +53,7 @@ class STNReID(ReIDModel):
         stn: float = 1.0,
         neck: bool = True,
         frozen_stn: bool = False,
+        frozen_reid: bool = False,
         match: Literal["affined", "holistic", "sum"] = "affined",
     ) -> None:
         """pretrained: whether the ReID module starts from ``weights`` ("PT" in Table 2; Ep1 does
@@ -59,8 +61,10 @@ class STNReID(ReIDModel):
         (``augment.partial_crop``). label_smoothing, triplet (weight of its loss, 0 is off), margin:
         of L_R; Table 2 varies the first two. stn: weight of L_STN. neck: batch
         norm before the classifier, as the baseline's. frozen_stn: stage 2, where the STN (its batch
-        norm too) does not train. match: the test compares the partial image with the affined image,
-        with the holistic one ("w/o STN"), or adds both distances."""
+        norm too) does not train. frozen_reid (not the paper's): the ReID module stays as it starts,
+        and L_STN alone trains the STN, on blurred images (``COARSE``). match: the test compares the
+        partial image with the affined image, with the holistic one ("w/o STN"), or adds both
+        distances."""
         super().__init__()
         self.size = size
         weights = weights if pretrained else None
@@ -69,10 +73,8 @@ class STNReID(ReIDModel):
         self.localization = Localization(size)
         self.partial, self.label_smoothing, self.triplet = partial, label_smoothing, triplet
         self.margin, self.stn, self.match = margin, stn, match
-        self.frozen_stn = frozen_stn
-        if frozen_stn:
-            self.localization.requires_grad_(False)
-            self.localization.eval()
+        frozen = ((self.localization, frozen_stn), (self.reid, frozen_reid))
+        self.frozen = [module.requires_grad_(False).eval() for module, is_so in frozen if is_so]
 
     @classmethod
     def test_options(cls, options: Mapping[str, Any]) -> set[str]:
@@ -84,8 +86,8 @@ class STNReID(ReIDModel):
 
     def train(self, mode: bool = True) -> STNReID:
         super().train(mode)
-        if self.frozen_stn:
-            self.localization.eval()
+        for module in self.frozen:
+            module.eval()
         return self
 
     def load_start(self, state: Mapping[str, Tensor], model: str, same_people: bool) -> None:
@@ -126,6 +128,12 @@ class STNReID(ReIDModel):
         holistic = batch.images
         partial, true = self.make_partial(holistic)
         affined, theta = self.affine(partial, holistic)
+        overlap = geometry.theta_iou(theta.detach(), geometry.theta_to_box(true)).mean()
+        if self.reid in self.frozen:
+            sigma = COARSE * holistic.shape[2]
+            wanted, found = (self.pooled(blurred(x, sigma)).float() for x in (partial, affined))
+            stn = (wanted - found).pow(2).sum(1).mean()  # Eq. 5
+            return {"loss": stn, "stn": stn, "iou": overlap}
         feature = self.pooled(torch.cat([holistic, partial, affined]))
         logits = self.reid.classifier(self.reid.neck(feature)).float()
         feature = feature.float()
@@ -143,7 +151,7 @@ class STNReID(ReIDModel):
         _, f_p, f_a = feature.chunk(3)
         parts["stn"] = (f_p - f_a).pow(2).sum(1).mean()  # Eq. 5, not normalised
         total = total + self.stn * parts["stn"]  # Eq. 6
-        parts["iou"] = geometry.theta_iou(theta.detach(), geometry.theta_to_box(true)).mean()
+        parts["iou"] = overlap
         parts["id"] = torch.stack(identity).mean()
         return {"loss": total, "accuracy": accuracy(logits, label.repeat(3)), **parts}
 
@@ -186,6 +194,18 @@ class STNReID(ReIDModel):
                 feature = self.features(affined)
             found.append(F.normalize(feature.float()))
         return torch.cat(found)
+
+
+def blurred(images: Tensor, sigma: float) -> Tensor:
+    """Images [N, C, H, W] through a Gaussian of ``sigma`` pixels that ends at their edges."""
+    row, column = (_gaussian(n, sigma).to(images) for n in images.shape[2:])
+    return row @ images @ column.T
+
+
+def _gaussian(n: int, sigma: float) -> Tensor:
+    """The matrix [n, n] that blurs n pixels in a line; its rows add up to 1."""
+    place = torch.arange(n) / sigma
+    return (-(place.unsqueeze(1) - place).square() / 2).softmax(1)
 
 
 CHANNELS = (16, 32)

@@ -295,13 +295,49 @@ def test_the_rows_of_the_tables_start_where_the_paper_says():
     assert rows["Ep1 STNReID"].start == rows["Ep2 STNReID"].start == ()
 
 
-def test_the_rate_of_the_stn_is_one_number_for_all_rows_that_train_it():
-    rows = stnreid.rows(5.0)
+def test_a_short_training_has_another_stage_1_and_one_rate_for_all_rows_that_train_an_stn():
+    rows, alone = stnreid.rows(7), stnreid.STAGE1
     assert stnreid.rows()["Ep1 STNReID"].head_lr == 1.0, "the paper's"
-    assert {rows[f"{ep} STNReID"].head_lr for ep in stnreid.EP} == {5.0}
-    assert rows["STNReID(PM)"].start[0] == rows["Ep1 STNReID"]
-    assert rows["STNReID(MM)"].start == (rows["Baseline"], rows["Ep1 STNReID"])
+    assert stnreid.rows()[alone] == stnreid.rows()["Ep1 STNReID"] != rows[alone]
+    names = [f"{ep} STNReID" for ep in stnreid.EP]
+    assert {rows[name].head_lr for name in [*names, alone]} == {stnreid.SHORT_STN_RATE}
+    assert rows["STNReID(PM)"].start == (rows[alone],)
+    assert rows["STNReID(MM)"].start == (rows["Baseline"], rows[alone])
     assert rows["STNReID(PM)"].head_lr == rows["Baseline"].head_lr == 1.0, "its STN is frozen"
+    own = Profile(name="x", title="x", dataset="synthetic", seeds=(0,), steps=7)
+    steps = 7 * stnreid.SHORT_STAGE1
+    assert own.apply(rows[alone]).steps == own.apply(rows["STNReID(PM)"]).start[0].steps == steps
+    assert own.apply(rows["STNReID(PM)"]).steps == own.apply(rows["Baseline"]).steps == 7
+
+
+def test_beside_a_frozen_reid_module_equation_5_alone_trains_the_stn_alone(batch):
+    model = moved(build(frozen_reid=True))
+    before = {key: value.clone() for key, value in model.reid.state_dict().items()}
+    some, zero = trained(model, batch)
+    assert zero == set()
+    assert some == {name for name, _ in model.named_parameters() if name.startswith("localization")}
+    assert not model.reid.training, "its batch norm too"
+    assert all(torch.equal(before[key], value) for key, value in model.reid.state_dict().items())
+    torch.manual_seed(0)
+    losses = model.loss(batch)
+    torch.manual_seed(0)
+    partial, _ = model.make_partial(batch.images)
+    affined, _ = model.affine(partial, batch.images)
+    coarse = [model.pooled(module.blurred(x, SIZE[0] / 32)) for x in (partial, affined)]
+    torch.testing.assert_close(losses["loss"], (coarse[0] - coarse[1]).pow(2).sum(1).mean())
+
+
+def test_a_blur_keeps_what_is_flat_and_spreads_a_point_as_a_gaussian():
+    flat = torch.full((1, 2, 20, 10), 3.0)
+    torch.testing.assert_close(module.blurred(flat, 2.0), flat)
+    point = torch.zeros(1, 1, 41, 31)
+    point[..., 20, 15] = 1
+    spread = module.blurred(point, 2.0)[0, 0]
+    for line, place in (
+        (spread.sum(1), torch.arange(41.0) - 20),
+        (spread.sum(0), torch.arange(31.0) - 15),
+    ):
+        assert (line * place.square()).sum().sqrt().item() == pytest.approx(2, rel=0.01)
 
 
 def test_the_control_differs_from_stage_2_in_its_stn_alone(batch):
@@ -319,9 +355,9 @@ def test_all_rows_but_ep1_begin_as_a_profiles_baseline():
     own = Profile(name="x", title="x", dataset="synthetic", seeds=(0,), backbone="tiny", size=SIZE,
                   steps=2, start={"backbone": "tiny", "size": SIZE, "steps": 3})  # fmt: skip
     first = own.started()
-    rows = {k: own.apply(r) for k, r in stnreid.rows(5.0, (first,)).items()}
+    rows = {k: own.apply(r) for k, r in stnreid.rows(2, (first,)).items()}
     assert rows["Baseline"].start == rows["Ep5 STNReID"].start == (first,)
     assert own.apply(stnreid.WITHOUT_STN).start == (first,)
-    assert rows["STNReID(PM)"].start == (first, rows["Ep1 STNReID"])
-    assert rows["STNReID(MM)"].start == (rows["Baseline"], rows["Ep1 STNReID"])
+    assert rows["STNReID(PM)"].start == (first, rows[stnreid.STAGE1])
+    assert rows["STNReID(MM)"].start == (rows["Baseline"], rows[stnreid.STAGE1])
     assert rows["DSR(Our)"].start == (rows["Baseline"],)

@@ -101,6 +101,37 @@ def test_mismatched_pairs_keep_their_true_patch(dataset):
     assert torch.equal(noise.true, pairs.true)
 
 
+class Ramps(torch.nn.Module):
+    """Features that say where an image of two ramps is read: mean and spread of each ramp."""
+
+    def pooled(self, images):
+        return torch.cat([images[:, :2].mean((2, 3)), images[:, :2].std((2, 3))], 1)
+
+
+def test_the_gradient_through_features_that_know_places_points_to_the_patch(monkeypatch):
+    x = torch.linspace(-1, 1, 32).expand(64, 32)
+    y = torch.linspace(-1, 1, 64).unsqueeze(1).expand(64, 32)
+    image = torch.stack([x, y, 0 * x]).expand(4, 3, 64, 32)
+    cut = [
+        [-0.7, -0.8, 0.8, 0.2],
+        [-0.8, -0.2, 0.7, 0.8],
+        [-0.6, -0.8, 0.9, 0.8],
+        [-0.9, -0.9, 0.2, 0.8],
+    ]
+    true = torch.tensor(cut)
+    pairs = Pairs(geometry.sample(image, geometry.box_to_theta(true)), image, true)
+    monkeypatch.setattr(measure, "TOGETHER", 3)
+    for way in (0.5, 0.8):  # all of it inside: beyond the image there are zeros
+        assert measure.pointing(Ramps(), pairs, way).min() > 0.8
+        assert measure.pointing(Ramps(), pairs, way, 2.0).min() > 0.8
+    beyond = measure.pointing(Ramps(), pairs, 1.5)
+    assert beyond.max() < -0.8, "it points back"
+    ends = (measure.descended(Ramps(), pairs), geometry.identity(4))
+    after, before = (Ramps().pooled(geometry.sample(image, theta)) for theta in ends)
+    wanted = Ramps().pooled(pairs.partial)
+    assert ((after - wanted).square().sum(1) < (before - wanted).square().sum(1)).all()
+
+
 def test_real_people_have_no_true_patch_in_another_image(dataset):
     bare = dataset.but(**{k: t.drop(columns="body") for k, t in dataset.splits.items()})
     assert len(measure.make_pairs(bare, SIZE)) == len(bare.query)

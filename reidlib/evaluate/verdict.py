@@ -257,7 +257,7 @@ def more_than_the_sum(
     one: Sequence[Metrics],
     other: Sequence[Metrics],
     both: Sequence[Metrics],
-    printed: float,
+    printed: float | None = None,
     metric: str = "mAP",
     short: str = "",
 ) -> Claim:

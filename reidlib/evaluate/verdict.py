@@ -72,7 +72,8 @@ class Claim:
         if self.low is not None:
             measured += f" [{self.low:{shown}}, {self.high:{shown}}]"
         printed = "" if self.printed is None else f"{self.printed:{shown}}"
-        numbers = {"people": self.people, "seed" if self.seeds == 1 else "seeds": self.seeds}
+        people = None if self.people == 1 else self.people  # one number a network, of nobody's own
+        numbers = {"people": people, "seed" if self.seeds == 1 else "seeds": self.seeds}
         return {
             "claim": self.claim,
             "where": self.where,

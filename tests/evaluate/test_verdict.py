@@ -40,6 +40,7 @@ def test_a_gain_holds_if_it_matters_and_chance_does_not_explain_it(low, high, si
     )
     assert line["n"] == "4 people, 3 seeds"
     assert verdict.Claim("c", "1", "holds", people=4, seeds=1).line()["n"] == "4 people, 1 seed"
+    assert verdict.Claim("c", "1", "holds", people=1, seeds=3).line()["n"] == "3 seeds"
 
 
 def test_too_small_says_whether_the_printed_effect_is_excluded():

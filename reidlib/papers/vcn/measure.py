@@ -10,6 +10,7 @@ median box), but not with NOMINAL.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from reidlib.data.drawn.synthetic import NOMINAL
 from reidlib.errors import ReidError
 from reidlib.evaluate.compare import bootstrap
 from reidlib.evaluate.encode import encode_split
+from reidlib.evaluate.verdict import Claim
 from reidlib.geometry import (
     box_iou,
     box_to_theta,
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
 
 FACTORS = ("s_w", "s_h", "t_w", "t_h")
 UNMOVED = (1.0, 1.0, 0.0, 0.0)
+
+# Vertical kernels are learned once training has moved them by half of the size they began with.
+LEARNED = 0.5
 
 
 def true_correction(split: pd.DataFrame) -> Tensor:
@@ -130,6 +135,22 @@ def kernel_change(runs: Sequence[Run]) -> np.ndarray:
         first, last = first_kernels(run), model.spatial_head.kernels.detach().float().cpu()
         found.append(float((last - first).abs().mean() / first.abs().mean()))
     return np.array(found)
+
+
+def judged(found: Sequence[Claim], change: np.ndarray) -> list[Claim]:
+    """Claims on what vertical kernels do: too short to judge, with a note, if in some seed training
+    moved the kernels by less than ``LEARNED`` of their size (``kernel_change``). Kernels that begin
+    as a mean and stay near it are a second pooled feature, whatever its rows gain or lose."""
+    moved = float(change.min())
+    if moved >= LEARNED:
+        return list(found)
+    note = f"kernels moved by {100 * moved:.0f} % of their size"
+    return [
+        replace(
+            claim, verdict="too short to judge", note="; ".join(filter(None, [claim.note, note]))
+        )
+        for claim in found
+    ]
 
 
 def all_corrections(runs: Mapping[str, Sequence[Run]], dataset: Dataset) -> pd.DataFrame:

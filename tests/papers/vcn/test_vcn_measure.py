@@ -11,6 +11,7 @@ from reidlib.data import ImageBank, load
 from reidlib.data.dataset import boxes
 from reidlib.data.drawn.synthetic import NOMINAL
 from reidlib.errors import ReidError
+from reidlib.evaluate.verdict import Claim
 from reidlib.geometry import identity, transform_box
 from reidlib.models import build
 from reidlib.papers.vcn import measure
@@ -216,3 +217,11 @@ def test_kernels_are_held_against_those_of_their_own_seed(tmp_path):
             model.spatial_head.kernels.mul_(1 - share)
         run.load_model = lambda model=model: model
     assert measure.kernel_change(runs) == pytest.approx([0.0, 0.5], abs=1e-6)
+
+
+@pytest.mark.parametrize(("moved", "verdict"), [(0.05, "too short to judge"), (0.6, "reversed")])
+def test_kernels_that_stay_where_they_began_decide_nothing(moved: float, verdict: str) -> None:
+    claim = Claim("better", "Table 3", "reversed", 3.3, -4.0, -5.0, -3.0, "mAP", 750, 2)
+    (found,) = measure.judged([claim], np.array([0.9, moved]))
+    assert (found.verdict, found.measured) == (verdict, -4.0)
+    assert found.note == ("kernels moved by 5 % of their size" if moved < 0.5 else "")

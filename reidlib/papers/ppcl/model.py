@@ -44,7 +44,7 @@ class PPCL(ReIDModel):
     ``region`` reads a region of a map (``models.region``, ``models.region_depthwise``).
     """
 
-    head = ("locator.",)
+    head = ("reid.classifier.",)
 
     def __init__(
         self,

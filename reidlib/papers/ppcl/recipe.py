@@ -23,12 +23,18 @@ TRICKS: Mapping[str, object] = {
 PLUS = RECIPE.but(**TRICKS)
 
 
-def rows(neck: bool = False) -> dict[str, Recipe]:
+# Of some hundred steps; of the last 90 of 300 the mean identity loss of "Resize" on drawn people is
+# 1.2 with the classifier at ten times the rate and 2.8 with the backbone's (chance: 4.9).
+SHORT: Mapping[str, object] = {"neck": True, "head_lr": 10.0}
+
+
+def rows(short: bool = False) -> dict[str, Recipe]:
     """The rows of Table 1a and PPCL+, by their printed names.
 
-    neck: every row has PPCL+'s batch-norm neck. Without one hundreds of steps leave F where it
-    cannot learn: batch-hard mining on cuts shrinks all features, the hinge stays at its margin and
-    the cross entropy at chance. A neck keeps their scale.
+    short: for some hundred steps every row has PPCL+'s batch-norm neck and its classifier, which
+    begins anew, at ten times the rate (``SHORT``). Without a neck F cannot learn in so few:
+    batch-hard mining on cuts shrinks all features, the hinge stays at its margin and the cross
+    entropy at chance.
     """
     bare = RECIPE.but(start=(), locate=False)
     named = {
@@ -40,4 +46,4 @@ def rows(neck: bool = False) -> dict[str, Recipe]:
         "PPCL": RECIPE,
         "PPCL+": PLUS,
     }
-    return {name: recipe.but(neck=True) for name, recipe in named.items()} if neck else named
+    return {name: recipe.but(**SHORT) for name, recipe in named.items()} if short else named

@@ -17,6 +17,7 @@ from reidlib.papers.ppcl import recipe as ppcl
 from reidlib.papers.ppcl.constraints import cycle_error, negative_regions, part_triplet
 from reidlib.papers.ppcl.model import PPCL, in_image, is_partial
 from reidlib.papers.ppcl.rectifier import cut_boxes
+from reidlib.train.build import build_optimizer
 from reidlib.train.loop import fit
 from reidlib.train.store import Run
 from reidlib.workbook import published
@@ -330,10 +331,18 @@ def test_the_rows_of_table_1a():
     assert rows["PPCL+"].erasing == 0.5
     assert rows["PPCL+"].options["neck"]
     assert (rows["PPCL+"].warmup, rows["PPCL"].warmup) == (10, 0)
-    short = ppcl.rows(neck=True)
-    assert short["PPCL+"] == rows["PPCL+"]
+    short = ppcl.rows(short=True)
     assert all(recipe.options["neck"] for recipe in short.values())
-    assert short["PPCL"].but(neck=False) == rows["PPCL"].but(neck=False)
+    for name, recipe in short.items():
+        assert recipe.but(neck=False, head_lr=1.0) == rows[name].but(neck=False)
+
+
+def test_the_faster_head_is_the_classifier_alone():
+    model = build()
+    groups = build_optimizer(ppcl.RECIPE.but(head_lr=10.0), model).param_groups
+    fast = [p for group in groups if group["factor"] == 10 for p in group["params"]]
+    assert len(fast) == 1
+    assert fast[0] is model.reid.classifier.weight
 
 
 def test_a_rectifier_must_have_been_trained():

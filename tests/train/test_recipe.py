@@ -144,6 +144,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "stn": 1.0,
         "neck": True,
         "frozen_stn": False,
+        "frozen_reid": False,
         "match": "affined",
     },
     "vggface": {"width": 4096, "dropout": 0.5, "metric": "euclidean", "last_stride": 2},

@@ -250,8 +250,10 @@ def test_what_the_notebook_says_of_it():
         first[first["metric"] == metric].set_index(["coordinates", "row"])
         for metric in ("IoU", "mAP")
     )
-    assert round(iou.loc[("relative", "maps, cycle 10"), "share"]) == 31
-    assert round(iou.loc[("relative", "maps, cycle 0.1"), "share"]) == 68
+    assert 28 < iou.loc[("relative", "maps, cycle 10"), "share"] < 38, "about a third"
+    assert 52 < iou.loc[("relative", "maps, cycle 0.1"), "share"] < 70, "more than half"
+    pinned = table[(table["row"] == "maps, cycle 10") & (table["coordinates"] == "relative")]
+    assert (pinned[pinned["metric"] == "IoU"]["low"] > 0).all(), "in all four conditions"
     assert (iou.loc["absolute"]["gain"].drop("supervised") < -0.09).all()
     assert iou.loc[("absolute", "supervised"), "low"] > 0
     printed = map_.loc[("relative", "maps, cycle 10")]
@@ -261,8 +263,13 @@ def test_what_the_notebook_says_of_it():
     true = map_.loc[("", decisive.TRUE)]
     assert true["low"] > 0
     assert true["whole_low"] < 0 < true["whole_high"]
+    assert abs(true["over_whole"]) < 0.5, "true regions rank as well as the whole reference"
     alone = table[(table["row"] == "maps, cycle 0") & (table["coordinates"] == "relative")]
-    assert (alone[alone["metric"] == "IoU"]["gain"] < 0).all()
+    assert (alone[alone["metric"] == "IoU"]["high"] < 0).sum() == 3, "uncertain in the fourth"
+    kept = pd.read_csv(root() / "reports/study/tables/20_ppcl_fig5.csv")
+    kept = kept[(kept["row"] == "+R") & (kept["metric"] == "mAP")].set_index("x")
+    assert kept.loc[[20, 40], "gain"].min() > kept.loc[[60, 80, 100], "gain"].max() > 0
+    assert (kept.loc[[20, 40], "gain_low"] > 0).all()
     assert table["people"].unique().tolist() == [336]
     assert table["n"].unique().tolist() == [2]
 

@@ -259,7 +259,45 @@ def improvement(
 ) -> np.ndarray:
     """What each query gains [S, N], in points, from one row's evaluations to another's, seed by
     seed. All queries must have a true match."""
-    return 100 * (per_query(after, metric).values - per_query(before, metric).values)
+    return each(after, metric) - each(before, metric)
+
+
+def each(of: Sequence[Metrics], metric: str = "rank1") -> np.ndarray:
+    """What each query has [S, N], in %, in a row's evaluations (seeds)."""
+    return 100 * per_query(of, metric).values
+
+
+def by_true_patches(models: Sequence[STNReID], test: Dataset) -> Tensor:
+    """Whether each query of a partial set of drawn people is right at rank 1, in % [S, N], by each
+    of the models (seeds), if the true patch takes the place of what the STN reads, in every gallery
+    image: what a perfect STN would give.
+
+    test: with a box of each query, as ``partial_set`` makes it; each of its sets is ranked apart.
+    """
+    return torch.stack([
+        torch.cat([_by_true_patches(model, some) for some in test.test_sets]) for model in models
+    ])  # fmt: skip
+
+
+def _by_true_patches(model: STNReID, test: Dataset) -> Tensor:
+    partial, holistic = (_images(t, model.size) for t in (test.query, test.gallery))
+    here = boxes(test.query.drop(columns="box"), "body")  # in the uncut image, as the cut is
+    there = boxes(test.gallery, "body")
+    crop = torch.tensor(test.query["box"].tolist(), dtype=torch.float32)
+    pid, first = torch.tensor(test.gallery["pid"].to_numpy()), []
+    with evaluating(model):
+        wanted = F.normalize(_half(model, partial))
+        for query, own, cut in zip(wanted, here, crop, strict=True):
+            true = patch(own.expand_as(there), there, cut.expand_as(there))
+            found = F.normalize(_half(model, sample(holistic, box_to_theta(true))))
+            first.append(pid[(found @ query).argmax()])
+    return 100.0 * (torch.stack(first) == torch.tensor(test.query["pid"].to_numpy()))
+
+
+def _half(model: STNReID, images: Tensor) -> Tensor:
+    """Their features by bfloat16, as in a test; places are not to be rounded so."""
+    with torch.autocast(images.device.type, torch.bfloat16):
+        return model.features(images).float()
 
 
 def two_people(

@@ -192,3 +192,23 @@ def test_selected_pairs(dataset):
     some = measure.select(pairs, [2, 0])
     assert isinstance(some, Pairs)
     assert torch.equal(some.true, pairs.true[[2, 0]])
+
+
+def test_where_the_gallery_holds_the_probes_own_image_its_true_patch_is_the_probe():
+    """What is compared then is twice the same picture: pixels say whose it is."""
+    from reidlib.data.partial import partial_set
+
+    people = load("synthetic", **{**SMALL, "test_ids": 12}, distractors=0, junk=0)
+    test = partial_set(people, "partial-reid", people=6, groups=2, probes=1, shown=1)
+    own = test.query.drop(columns="box")
+    model = models.build("stnreid", 2, backbone="tiny", size=SIZE)
+    model.features = lambda images: images.flatten(1)
+    right = measure.by_true_patches([model], test.but(gallery=own))
+    assert right.tolist() == [[100.0] * 12]
+    model.features = lambda images: images.mean((2, 3))
+    assert measure.by_true_patches([model], test.but(gallery=own)).mean() == 100.0, (
+        "colour does too"
+    )
+    other = own.assign(box=[(-1.0, -1.0, 1.0, 1.0)] * 12)
+    whole = measure.by_true_patches([model] * 2, test.but(query=other, gallery=own.iloc[::-1]))
+    assert whole.tolist() == [[100.0] * 12] * 2, "in any order"

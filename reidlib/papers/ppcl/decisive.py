@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -61,6 +61,7 @@ ROWS: dict[str, dict[str, float]] = {  # the weight of each loss, by the row's n
     "maps without negatives, cycle 0": {"pull": 1.0},
     "supervised": {"true": 1.0},
 }
+Weights = Mapping[str, Mapping[str, float]]  # as ROWS
 UNTRAINED = ("none, cycle 0.1", "none, cycle 10")  # if relative: the cycle is 0 at the start
 FIXED, WHOLE, TRUE = "fixed at GLRec's region", "the whole reference", "true regions"
 ALL = (FIXED, WHOLE, *ROWS, TRUE)
@@ -163,12 +164,14 @@ def _encoded(
     return Maps(shown, region, cut, within, maps, body.to(device))
 
 
-def train(maps: Maps, locators: Sequence[CRLoc], steps: int, seed: int) -> None:
-    """Trains one locator for each of ``ROWS``, all of them in one step. y is a shuffle of x, as in
+def train(
+    maps: Maps, locators: Sequence[CRLoc], steps: int, seed: int, rows: Weights = ROWS
+) -> None:
+    """Trains one locator for each of ``rows``, all of them in one step. y is a shuffle of x, as in
     Algorithm 1: mostly another person."""
     device, first = maps.whole.device, locators[0].train()
     params, buffers = stack_module_state(list(locators))
-    table = [[row.get(loss, 0.0) for loss in LOSSES] for row in ROWS.values()]
+    table = [[row.get(loss, 0.0) for loss in LOSSES] for row in rows.values()]
     weights = torch.tensor(table, device=device)
     optimizer = torch.optim.AdamW(params.values(), weight_decay=DECAY)
 
@@ -213,12 +216,13 @@ def train(maps: Maps, locators: Sequence[CRLoc], steps: int, seed: int) -> None:
 def measure(
     model: PPCL, maps: Maps, locators: Sequence[CRLoc], owner: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Of ``ALL`` rows and every probe [R, N] the overlap with its true region in the image of its
-    ``owner`` [N], and the average precision of ranking that among ``PEOPLE``."""
+    """Of the rows of ``ALL``, or of other locators, and every probe [R, N] the overlap with its
+    true region in the image of its ``owner`` [N], and the average precision of ranking that among
+    ``PEOPLE``."""
     first, neck = locators[0].eval(), model.reid.neck
     rows, columns = first.rows(maps.partial, maps.region), first.columns(maps.whole)
     wanted, device = neck(model.region(maps.partial, maps.region)), maps.region.device
-    iou, ap = (torch.empty(len(ALL), len(owner)) for _ in range(2))
+    iou, ap = (torch.empty(len(locators) + 3, len(owner)) for _ in range(2))
     for start in range(0, len(maps.whole), PEOPLE):
         some = slice(start, start + PEOPLE)
         index = ((owner >= start) & (owner < start + PEOPLE)).nonzero().flatten()
@@ -241,12 +245,29 @@ def measure(
     return iou, ap
 
 
+def town_and_probes(
+    load: Callable[..., Dataset], error: float, test_ids: int
+) -> tuple[pd.DataFrame, Dataset]:
+    """The training images of a town with that detector's error, and the probes of its test."""
+    few = {"images": 2, "distractors": 0, "junk": 0, "test_only": True, "test_ids": test_ids}
+    return load(detector_error=error).train, probes(load(detector_error=error, **few))
+
+
 def values(
-    run: Run, train_on: pd.DataFrame, test: Dataset, noise: float, steps: int
+    run: Run,
+    train_on: pd.DataFrame,
+    test: Dataset,
+    noise: float,
+    steps: int,
+    rows: Weights = ROWS,
+    readings: Sequence[Coordinates] = COORDINATES,
 ) -> dict[str, Tensor]:
-    """ "IoU" and "mAP" [C, R, N] of ``COORDINATES``, ``ALL`` rows and the probes of ``test`` (of
-    ``probes``), with F and GLRec of a trained ``run``; stored beside it, read if stored before."""
+    """ "IoU" and "mAP" [C, R, N] of ``readings``, of ``rows`` between the three of ``ALL`` that
+    have no locator, and of the probes of ``test`` (of ``probes``), with F and GLRec of a trained
+    ``run``; stored beside it, read if stored before."""
     named = [VERSION, noise, steps, BATCH, LR, DECAY, IMAGES, PEOPLE, test.fingerprint]
+    if rows is not ROWS:
+        named += [rows, readings]
     key = fingerprint_text(json.dumps([*named, len(train_on), len(test.query)]))
     file = run.path / "decisive" / f"{key}.safetensors"
     if file.is_file():
@@ -259,12 +280,12 @@ def values(
         with torch.no_grad():
             learned = training_maps(model, train_on, noise, seed)
             tested = test_maps(model, test, noise)
-        for coordinates in COORDINATES:
+        for coordinates in readings:
             locators = []
-            for _ in ROWS:
+            for _ in rows:
                 torch.manual_seed(seed)  # all start alike
                 locators.append(CRLoc(cells, coordinates=coordinates).to(device))
-            train(learned, locators, steps, seed)
+            train(learned, locators, steps, seed, rows)
             with torch.no_grad():
                 found.append(measure(model, tested, locators, owners(test)))
     iou, ap = (torch.stack(parts) for parts in zip(*found, strict=True))
@@ -293,11 +314,9 @@ def table(
     gain is within chance), over_whole with whole_low and whole_high (the same gain over ``WHOLE``),
     probes, people, n (seeds).
     """
-    few = {"images": 2, "distractors": 0, "junk": 0, "test_only": True, "test_ids": test_ids}
     lines: list[dict[str, Any]] = []
     for error in errors:
-        town = load(detector_error=error).train
-        test = probes(load(detector_error=error, **few))
+        town, test = town_and_probes(load, error, test_ids)
         for noise in noises:
             each = [values(run, town, test, noise, steps) for run in runs]
             for metric, scale in (("IoU", 1), ("mAP", 100)):

@@ -107,15 +107,15 @@ def test_probes_are_as_sharp_as_the_cuts_of_training(dataset, model, monkeypatch
 
 
 @pytest.mark.parametrize("coordinates", decisive.COORDINATES)
-def test_rows_learn_as_in_a_plain_loop(dataset, model, monkeypatch, coordinates):
+def test_rows_learn_as_in_a_plain_loop(dataset, model, coordinates):
     """What follows from Algorithm 1 for one locator, written without stacks."""
     maps = made(decisive.training_maps, model, dataset.train, 0.15, 0)
     names = ["maps, cycle 10", "none, cycle 10 to the cut", "supervised"]
-    monkeypatch.setattr(decisive, "ROWS", {name: decisive.ROWS[name] for name in names})
+    rows = {name: decisive.ROWS[name] for name in names}
     torch.manual_seed(0)
     first = CRLoc(CELLS, coordinates=coordinates)
     stacked = [copy.deepcopy(first) for _ in names]
-    decisive.train(maps, stacked, 2, 0)
+    decisive.train(maps, stacked, 2, 0, rows)
     for name, found in zip(names, stacked, strict=True):
         alone = copy.deepcopy(first).train()
         optimizer = torch.optim.AdamW(alone.parameters(), weight_decay=decisive.DECAY)
@@ -168,17 +168,16 @@ def test_regions_beyond_the_frame_rank_nobody_first(dataset, model):
     torch.testing.assert_close(ap[2:-1], torch.full_like(ap[2:-1], 1 / len(test.gallery)))
 
 
-def test_a_row_learns_as_if_it_were_alone(dataset, model, monkeypatch):
+def test_a_row_learns_as_if_it_were_alone(dataset, model):
     """In a stack each locator has its own losses, statistics and steps."""
     maps = made(decisive.training_maps, model, dataset.train, 0.0, 0)
-    every, found = dict(decisive.ROWS), {}
+    found = {}
     for names in (["pooled, cycle 0.1", "supervised"], ["supervised"]):
-        monkeypatch.setattr(decisive, "ROWS", {name: every[name] for name in names})
         locators = []
         for _ in names:
             torch.manual_seed(0)
             locators.append(CRLoc(CELLS))
-        decisive.train(maps, locators, 3, 0)
+        decisive.train(maps, locators, 3, 0, {name: decisive.ROWS[name] for name in names})
         found[len(names)] = locators
     for name, value in found[1][0].state_dict().items():
         torch.testing.assert_close(found[2][1].state_dict()[name], value, rtol=1e-3, atol=1e-5)

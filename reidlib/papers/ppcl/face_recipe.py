@@ -46,7 +46,9 @@ def rows(weights: str | None) -> dict[str, Recipe]:
     named = {"VGGFace": VGGFACE, CUT: VGGFACE.but(cropping=0.5), "PPCL": PPCL}
     if weights not in (None, "start"):
         return named
-    small: Mapping[str, Any] = {**TINY, "width": 512, "last_stride": 1}
+    # The classifier's rate was chosen by the loss of 400 steps of ``CUT``: 49 % of chance, 64 %
+    # with all of the network at 1e-3 instead.
+    small: Mapping[str, Any] = {**TINY, "width": 512, "last_stride": 1, "head_lr": 10.0}
     rectifier = PPCL.start[0].but(**TINY)
     return {
         name: recipe.but(**small, **({"start": rectifier} if name == "PPCL" else {}))
@@ -54,6 +56,9 @@ def rows(weights: str | None) -> dict[str, Recipe]:
     }
 
 
-def train_on(weights: str | None) -> dict[str, Any]:
-    """What a profile for people must not change, where the faces are drawn."""
-    return {} if weights not in (None, "start") else dict(TINY)
+def train_on(weights: str | None, steps: int | None = None) -> dict[str, Any]:
+    """What a profile for people must not change, where the faces are drawn: nothing has learned
+    there before, and a step costs a third of one on people, so there are twice its ``steps``."""
+    if weights not in (None, "start"):
+        return {}
+    return {**TINY, **({"steps": 2 * steps} if steps else {})}

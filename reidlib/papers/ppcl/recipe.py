@@ -28,22 +28,25 @@ PLUS = RECIPE.but(**TRICKS)
 SHORT: Mapping[str, object] = {"neck": True, "head_lr": 10.0}
 
 
-def rows(short: bool = False) -> dict[str, Recipe]:
+def rows(short: bool = False, begin: tuple[Recipe, ...] = ()) -> dict[str, Recipe]:
     """The rows of Table 1a and PPCL+, by their printed names.
 
-    short: for some hundred steps every row has PPCL+'s batch-norm neck and its classifier, which
-    begins anew, at ten times the rate (``SHORT``). Without a neck F cannot learn in so few:
-    batch-hard mining on cuts shrinks all features, the hinge stays at its margin and the cross
-    entropy at chance.
+    begin: the baseline that F begins as in every row, a profile's ``start``; without it the profile
+    would begin the rows alone that start from no rectifier.
+
+    short: for some hundred steps every row has PPCL+'s batch-norm neck and its classifier at ten
+    times the rate (``SHORT``). Without a neck F cannot learn in so few: batch-hard mining on cuts
+    shrinks all features, the hinge stays at its margin and the cross entropy at chance.
     """
-    bare = RECIPE.but(start=(), locate=False)
+    bare = RECIPE.but(start=begin, locate=False)
+    located, plus = (recipe.but(start=(*begin, *recipe.start)) for recipe in (RECIPE, PLUS))
     named = {
         "Pad": bare.but(rectify="pad"),
         "Resize": bare.but(rectify="resize"),
-        "+R": RECIPE.but(locate=False),
-        "+R+L w/ L_pp-triplet": RECIPE.but(cycle=0.0),
-        "+R+L w/ L_pp-cycle": RECIPE.but(triplet=0.0),
-        "PPCL": RECIPE,
-        "PPCL+": PLUS,
+        "+R": located.but(locate=False),
+        "+R+L w/ L_pp-triplet": located.but(cycle=0.0),
+        "+R+L w/ L_pp-cycle": located.but(triplet=0.0),
+        "PPCL": located,
+        "PPCL+": plus,
     }
     return {name: recipe.but(**SHORT) for name, recipe in named.items()} if short else named

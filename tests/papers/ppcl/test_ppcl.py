@@ -20,7 +20,7 @@ from reidlib.papers.ppcl.rectifier import cut_boxes
 from reidlib.train.build import build_optimizer
 from reidlib.train.loop import fit
 from reidlib.train.store import Run
-from reidlib.workbook import published
+from reidlib.workbook import profile, published
 
 SIZE = (64, 32)
 
@@ -350,6 +350,15 @@ def test_a_rectifier_must_have_been_trained():
     build(rectify="resize").check_start([])
     with pytest.raises(ReidError, match="start names no run of the model glrec"):
         build().check_start(["baseline"])
+
+
+def test_every_row_begins_as_the_baseline_of_the_profile():
+    """With and without a rectifier: F has the same start, whatever else a row takes over."""
+    own = profile.load("market1501_cpu", "20_ppcl")
+    rows = ppcl.rows(short=True, begin=(own.started(),))
+    starts = {name: own.apply(recipe).start for name, recipe in rows.items()}
+    assert {start[0] for start in starts.values()} == {own.started()}
+    assert [name for name, start in starts.items() if start[-1].model == "glrec"] == [*rows][2:]
 
 
 def test_two_stages_train(tmp_path):

@@ -43,6 +43,12 @@ class ReIDModel(nn.Module):
         a mean: 1). So the logs of different models can be held against chance, ln(identities)."""
         return {"id": 1}
 
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """Parameters that train at a rate of their own beside the head's: beginnings of their names
+        to the factor on the learning rate; 0 leaves them as they began."""
+        return {}
+
     @classmethod
     def version(cls, options: Mapping[str, Any]) -> int:
         """Of the architecture, from 1 on; it names the run. Raise it (for the ``options`` that are

@@ -54,15 +54,16 @@ def started_model(run: Run) -> models.ReIDModel:
 
 
 def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """Adam, AMSGrad or SGD over all trainable parameters; the head's at ``head_lr`` times the rate.
+    """Adam, AMSGrad or SGD over all trainable parameters; the head's at ``head_lr`` times the rate,
+    and those that the model's ``rates`` name at theirs.
 
     On CUDA one fused kernel updates all of them.
     """
-    names = getattr(model, "head", ()) if recipe.head_lr != 1 else ()
+    own = dict.fromkeys(getattr(model, "head", ()), recipe.head_lr) | getattr(model, "rates", {})
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            factor = recipe.head_lr if name.startswith(names) else 1.0
+            factor = next((own[start] for start in own if name.startswith(start)), 1.0)
             groups.setdefault(factor, []).append(parameter)
     parameters = [{"params": group, "factor": factor} for factor, group in groups.items()]
     fused = all(p.is_cuda for group in groups.values() for p in group)

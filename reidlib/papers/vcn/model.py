@@ -201,6 +201,7 @@ class VCN(ReIDModel):
         spatial: Head = "vcn",
         kernels: int = 6,
         kernel_start: Literal["drawn", "mean"] = "drawn",
+        spatial_lr: float = 1.0,
         eps_max: float = 0.4,
         ranked: bool = True,
         alpha: float = 0.5,
@@ -211,8 +212,9 @@ class VCN(ReIDModel):
         before_norm: bool = True,
     ) -> None:
         """use_global, use_spatial: which branches there are. stn, stn_start, spatial: see
-        ``Transformer`` and ``SpatialHead``, as of kernel_start. kernels: K. eps_max: bound of the
-        detector's error.
+        ``Transformer`` and ``SpatialHead``, as of kernel_start. kernels: K. spatial_lr: the rate of
+        transformer and kernels, times that of all; the paper has one rate. 0: they stay as they
+        begin. eps_max: bound of the detector's error.
         ranked: whether there is a ranked list loss. alpha, beta, gamma_: weights of Eq. 8, as
         printed (``Recipe.gamma`` is the schedule's); a branch alone has those of the spatial one.
         match: the feature that is compared; before_norm: the spatial one without the batch norm,
@@ -220,8 +222,11 @@ class VCN(ReIDModel):
         super().__init__()
         if not (use_global or use_spatial):
             raise ReidError("vcn: use_global and use_spatial are both false: no branch is left")
+        if not 0 <= spatial_lr < math.inf:
+            raise ReidError(f"vcn: spatial_lr is {spatial_lr}, not at least 0 and finite")
         self.size, self.ranked, self.label_smoothing = size, ranked, label_smoothing
         self.alpha, self.beta, self.gamma = alpha, beta, gamma_
+        self.spatial_lr = spatial_lr
         both = use_global and use_spatial
         self.match = match if both else "global" if use_global else "spatial"
         self.before_norm = before_norm
@@ -267,6 +272,10 @@ class VCN(ReIDModel):
         else:
             found["feature"] = found[self.match]
         return found
+
+    @property
+    def rates(self) -> dict[str, float]:
+        return dict.fromkeys(("transformer.", "spatial_head."), self.spatial_lr)
 
     @property
     def identity_terms(self) -> dict[str, int]:

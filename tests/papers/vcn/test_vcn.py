@@ -12,6 +12,8 @@ from reidlib.losses import ranked_list
 from reidlib.models.base import count_parameters, evaluating
 from reidlib.papers.vcn import recipe as vcn
 from reidlib.papers.vcn.model import VCN, MeanMax, SpatialHead, Transformer, vertical_convolution
+from reidlib.train import fit
+from reidlib.train.build import build_optimizer
 
 SIZE = (96, 32)
 
@@ -238,6 +240,59 @@ def test_added_parameters_and_computation_of_the_original_form():
     assert round(backbone / 1e6, 2) == 23.51
     assert round(added / 1e6, 2) == 0.35
     assert gmacs(model) == pytest.approx(6.12, rel=0.01)
+
+
+def test_transformer_and_kernels_train_at_a_rate_of_their_own():
+    """Nothing else does, and by default all but the classifiers have one rate."""
+    recipe = vcn.RECIPE.but(backbone="tiny", weights=None, size=SIZE, head_lr=5.0)
+    own = {
+        "transformer.fc1.weight": 8.0,
+        "transformer.bn2.bias": 8.0,
+        "spatial_head.kernels": 8.0,
+        "spatial_branch.classifier.weight": 5.0,
+        "global_branch.classifier.weight": 5.0,
+        "spatial_branch.norm.weight": 1.0,
+        "backbone.conv5.0.conv2.weight": 1.0,
+    }
+    for rate in (8.0, 1.0):
+        model = build(spatial_lr=rate)
+        names = {p: name for name, p in model.named_parameters()}
+        groups = build_optimizer(recipe, model).param_groups
+        found = {names[p]: group["factor"] for group in groups for p in group["params"]}
+        assert found.keys() == set(names.values())
+        assert {name: found[name] for name in own} == {
+            name: rate if factor == 8 else factor for name, factor in own.items()
+        }
+
+
+def test_at_the_rate_0_the_spatial_branch_stays_a_pooling(tmp_path):
+    """The control of equal size: kernels and transformer as they began, everything else trained."""
+    town = {"domain": "a", "train_ids": 8, "test_ids": 4, "cameras": 2, "images": 2}
+    short = {"ids_per_batch": 4, "images_per_id": 2, "steps": 2, "warmup": 0.0, "lr": 1e-2}
+    still = vcn.RECIPE.but(
+        dataset="synthetic", data_options={**town, "size": (64, 32)}, backbone="tiny", weights=None,
+        size=SIZE, kernel_start="mean", stn_start="identity", spatial_lr=0.0, **short,
+    )  # fmt: skip
+    runs = [
+        fit(still.but(spatial_lr=rate), device="cpu", store=tmp_path, progress=False)
+        for rate in (0.0, 20.0)
+    ]
+    trained = [run.load_model() for run in runs]
+    kernels = [model.spatial_head.kernels for model in trained]
+    assert (kernels[0] == 1 / kernels[0].shape[2]).all()
+    assert (kernels[1] - kernels[0]).abs().min() > 0
+    images = torch.rand(4, 3, *SIZE)
+    with evaluating(trained[0]), evaluating(trained[1]):
+        thetas = [model.features(images)["theta"] for model in trained]
+        assert torch.equal(thetas[0], identity(4))
+        assert (thetas[1] - identity(4)).abs().max() > 0
+    weights = [model.spatial_branch.classifier.weight for model in trained]
+    assert weights[0].abs().mean() > 0.002, "classifiers begin at 0.001"
+
+
+def test_a_rate_of_its_own_is_at_least_0():
+    with pytest.raises(ReidError, match="spatial_lr is -1"):
+        build(spatial_lr=-1.0)
 
 
 def test_without_a_branch_there_is_nothing():

@@ -137,11 +137,11 @@ def kernel_change(runs: Sequence[Run]) -> np.ndarray:
     return np.array(found)
 
 
-def judged(found: Sequence[Claim], change: np.ndarray) -> list[Claim]:
-    """Claims on what vertical kernels do: too short to judge, with a note, if in some seed training
-    moved the kernels by less than ``LEARNED`` of their size (``kernel_change``). Kernels that begin
-    as a mean and stay near it are a second pooled feature, whatever its rows gain or lose."""
-    moved = float(change.min())
+def judged(found: Sequence[Claim], moved: float) -> list[Claim]:
+    """Claims on what vertical kernels do: too short to judge, with a note, if training moved the
+    kernels of some row and seed by less than ``LEARNED`` of their size (``moved``, the least
+    ``kernel_change``). Kernels that begin as a mean and stay near it are a second pooled feature,
+    whatever its rows gain or lose."""
     if moved >= LEARNED:
         return list(found)
     note = f"kernels moved by {100 * moved:.0f} % of their size"

@@ -44,8 +44,15 @@ ALIKE = " (gamma = 0.5, begins as the baseline)"
 DRAWN = " (gamma = 0.5, kernels begin as means)"  # the transformer at random
 NO_LIST = "Baseline w/o L_r"
 SORTED = f"Baseline+SC-STN+sorted rows{ALIKE}"
+STILL = f"Full Model, kernels and transformer fixed{ALIKE}"
+ONE_RATE = f"Full Model, one rate{ALIKE}"
 MEAN_EPS = "eps fixed at its learned mean"
-CONTROLS = (EQUAL, ALIKE, DRAWN, NO_LIST, SORTED, MEAN_EPS)  # how such rows are named
+# how such rows are named
+CONTROLS = (EQUAL, ALIKE, DRAWN, NO_LIST, SORTED, STILL, ONE_RATE, MEAN_EPS)
+
+# Rows that begin as the baseline train transformer and kernels at so many times the rate of all
+# else; the paper has one rate. See above for how it was chosen.
+SHORT_RATE = 10.0
 
 RECIPE = Recipe(
     model="vcn",
@@ -99,11 +106,14 @@ def controls(eps: float | None = None) -> dict[str, Recipe]:
     start from were trained below a global pooling, so f_g is good at once, and f_s, which random
     kernels read off a map that is moved at random, is not. "Begins as the baseline": the kernels
     begin as means and the transformer, of either kind, at the identity, so that f_s is a pooled
-    feature too. Equal size: the same kernels over rows without their place.
+    feature too, and both have the rate ``SHORT_RATE``. Equal size: the same kernels over rows
+    without their place ("sorted"), and the same branch whose kernels and transformer stay as they
+    began ("fixed"): f_s is then K copies of one pooled feature, with all heads and losses, so what
+    the full model has over it is what these learned. "One rate": they have that of all else.
     eps: what SC-STN learned on average, as a constant; None: without that row.
     """
     full, equal = RECIPE, RECIPE.but(gamma_=0.5)
-    drawn = equal.but(kernel_start="mean")
+    drawn = equal.but(kernel_start="mean", spatial_lr=SHORT_RATE)
     alike = drawn.but(stn_start="identity")
     found = {
         NO_LIST: full.but(use_spatial=False, ranked=False),
@@ -112,6 +122,8 @@ def controls(eps: float | None = None) -> dict[str, Recipe]:
         f"Baseline+STN+VCN{DRAWN}": drawn.but(stn="six"),
         f"Full Model{ALIKE}": alike,
         SORTED: alike.but(spatial="sorted"),
+        STILL: alike.but(spatial_lr=0.0),
+        ONE_RATE: alike.but(spatial_lr=1.0),
         f"Baseline+VCN{ALIKE}": drawn.but(stn="none"),
         f"Baseline+STN+VCN{ALIKE}": alike.but(stn="six"),
     }

@@ -290,6 +290,19 @@ def test_at_the_rate_0_the_spatial_branch_stays_a_pooling(tmp_path):
     assert weights[0].abs().mean() > 0.002, "classifiers begin at 0.001"
 
 
+def test_controls_differ_from_the_full_model_in_one_thing():
+    rows = vcn.controls()
+    full = rows[f"Full Model{vcn.ALIKE}"]
+    assert full.options["spatial_lr"] == vcn.SHORT_RATE
+    assert rows[vcn.STILL].but(spatial_lr=vcn.SHORT_RATE) == full
+    assert rows[vcn.ONE_RATE].but(spatial_lr=vcn.SHORT_RATE) == full
+    assert rows[vcn.SORTED].but(spatial="vcn") == full
+    assert rows[f"Baseline+VCN{vcn.ALIKE}"].but(stn="self", stn_start="identity") == full
+    assert rows[f"Baseline+STN+VCN{vcn.ALIKE}"].but(stn="self") == full
+    printed = [*vcn.rows().values(), rows[f"Full Model{vcn.EQUAL}"], rows[vcn.ONE_RATE]]
+    assert not [row for row in printed if "spatial_lr" in row.options], "the paper has one rate"
+
+
 def test_a_rate_of_its_own_is_at_least_0():
     with pytest.raises(ReidError, match="spatial_lr is -1"):
         build(spatial_lr=-1.0)

@@ -222,6 +222,6 @@ def test_kernels_are_held_against_those_of_their_own_seed(tmp_path):
 @pytest.mark.parametrize(("moved", "verdict"), [(0.05, "too short to judge"), (0.6, "reversed")])
 def test_kernels_that_stay_where_they_began_decide_nothing(moved: float, verdict: str) -> None:
     claim = Claim("better", "Table 3", "reversed", 3.3, -4.0, -5.0, -3.0, "mAP", 750, 2)
-    (found,) = measure.judged([claim], np.array([0.9, moved]))
+    (found,) = measure.judged([claim], moved)
     assert (found.verdict, found.measured) == (verdict, -4.0)
     assert found.note == ("kernels moved by 5 % of their size" if moved < 0.5 else "")

@@ -6,7 +6,7 @@ detector's box cuts off is in no stripe.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -102,6 +102,30 @@ def balance(model: RMGL, images: Tensor, branch: int, path: str = "original") ->
         for name, cuts in zip(found, (equal_cuts(last, n), balanced_cuts(last, n)), strict=True):
             found[name].append(activation_shares(last, cuts).cpu())
     return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def learned(rows: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
+    """How far each row had come when its training ended, the mean over its runs; rows that share
+    their runs are one line, named by the first.
+
+    "training accuracy": of its classifiers on training batches as the row augments them, percent,
+    over the last tenth of its log; "identity loss": the last, in percent of chance's
+    (``verdict.chance_share``); "epochs": how often each training image was seen.
+    """
+    table, known = {}, set()
+    for name, runs in rows.items():
+        same = tuple(run.fingerprint for run in runs)
+        if same in known:
+            continue
+        known.add(same)
+        logs = [run.history for run in runs]
+        ends = [log["accuracy"].tail(max(1, len(log) // 10)).mean() for log in logs]
+        table[name] = {
+            "training accuracy": 100 * np.mean(ends),
+            "identity loss": 100 * np.mean([run.chance_share for run in runs]),
+            "epochs": np.mean([log["epoch"].iloc[-1] for log in logs]),
+        }
+    return pd.DataFrame(table).T.rename_axis("row")
 
 
 def margins(run: Run, values: Sequence[float], *, batches: int = 8) -> pd.DataFrame:

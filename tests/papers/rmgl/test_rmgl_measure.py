@@ -1,5 +1,7 @@
 """Shares of stripes on their parts, where the truth is known."""
 
+import math
+
 import pytest
 import torch
 
@@ -11,12 +13,13 @@ from reidlib.papers.rmgl.measure import (
     balance,
     boxes,
     intended_parts,
+    learned,
     margins,
     stripe_edges,
     stripe_share,
 )
 from reidlib.papers.rmgl.stripes import balanced_cuts
-from reidlib.train import Recipe, fit
+from reidlib.train import Recipe, Run, fit
 from reidlib.train.build import build_batches, started_model
 
 CUT = 2 * 40.5 / 96 - 1  # where two equal stripes of six rows part, centred at 32 and 48
@@ -117,6 +120,27 @@ def test_what_cannot_be_measured(dataset, model):
     plain = dataset.but(query=dataset.query[["path", "pid", "cam"]])
     with pytest.raises(ReidError, match='no column "body"'):
         alignment_table(model, plain)
+
+
+def test_what_a_row_had_learned_is_read_from_its_logs(tmp_path):
+    small = {"train_ids": 4, "test_ids": 4, "cameras": 2, "images": 2}
+    recipe = Recipe(model="rmgl", backbone="tiny", dataset="synthetic", data_options=small,
+                    size=(96, 32), ids_per_batch=2, images_per_id=2, warmup=0, steps=8,
+                    options={"stripes": (2,), "rp": False, "abp": False})  # fmt: skip
+    runs = [fit(recipe.but(seed=seed), store=tmp_path, progress=False) for seed in (0, 1)]
+    balanced = [Run.of(recipe.but(abp=True, seed=seed), tmp_path) for seed in (0, 1)]
+    found = learned({"BL": runs, "one seed": runs[:1], "ABP": balanced})
+    assert [*found.index] == ["BL", "one seed"]  # balanced pooling is a test of the same training
+    assert found["epochs"].tolist() == [2, 2]  # 8 steps of 4 of 16 images
+    last = [run.history.iloc[-1] for run in runs]  # three classifiers of four people
+    shares = [100 * row["id"] / 3 / math.log(4) for row in last]
+    assert found["identity loss"].tolist() == pytest.approx([sum(shares) / 2, shares[0]])
+    for run in runs:  # what was logged before does not count
+        log = run.history.assign(accuracy=0.25)
+        log.loc[log.index[-1], "accuracy"] = 0.75
+        log.to_csv(run.path / "history.csv", index=False)
+        assert len(log) < 20
+    assert learned({"BL": runs})["training accuracy"].tolist() == [75]
 
 
 def test_a_margin_acts_where_distances_are_as_small_as_it(tmp_path):

@@ -184,7 +184,8 @@ class CRLoc(nn.Module):
             part = slice(some, some + TOGETHER)
             rows, weight = self.rows(maps[part], region[part]), share[part]
             covered = [w.nonzero().flatten() for w in (weight > 0).cpu()]
-            index = [i.to(maps.device) for i in covered]
+            # beyond the frame nothing is covered: one position of weight 0 then stands for all
+            index = [(i if len(i) else i.new_zeros(1)).to(maps.device) for i in covered]
             groups.append(
                 Asked(
                     torch.cat([r[i] for r, i in zip(rows, index, strict=True)]).to(self.product),

@@ -157,11 +157,13 @@ def test_it_can_tell_where_a_response_lies():
 def test_many_pairs_equal_single_ones(options, together, monkeypatch):
     monkeypatch.setattr(module, "TOGETHER", together)
     locator = moved(CRLoc(CELLS, **options)).eval()
-    query, gallery = maps(3), maps(5)
+    query, gallery = maps(4), maps(5)
+    beyond = torch.tensor([[1.0, -1.0, 2.0, 1.0]])  # a rectifier may put an image out of the frame
+    regions = torch.cat([REGION, beyond])
     with evaluating(locator):
-        found = locator.pairs(locator.asked(query, REGION), locator.columns(gallery))
-        for q in range(3):
-            alone = [a[q : q + 1].expand(5, *a.shape[1:]) for a in (query, REGION)]
+        found = locator.pairs(locator.asked(query, regions), locator.columns(gallery))
+        for q in range(4):
+            alone = [a[q : q + 1].expand(5, *a.shape[1:]) for a in (query, regions)]
             torch.testing.assert_close(found[q], locator(*alone, gallery), rtol=0, atol=1e-5)
     assert found.std(0).mean() > 1e-3, "the boxes differ"
 

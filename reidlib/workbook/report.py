@@ -289,7 +289,9 @@ class Report:
         if not isinstance(wanted, str) or not wanted:
             return train_on, wanted or None
         dataset = self.dataset() if wanted == home else self.domain_dataset(wanted)
-        return (train_on, dataset) if dataset else None
+        if dataset is None or (real and dataset.embedded):
+            return None
+        return train_on, dataset
 
     def _measured(
         self,

@@ -215,6 +215,7 @@ def untrained(monkeypatch):
         ({"domains": {"msmt17": {"dataset": "msmt17"}}}, "msmt17", {}),  # not at hand
         ({"rows": "headline"}, "msmt17", {}),  # no time for another dataset
         ({}, "msmt17", {"real": True}),  # a drawn town stands for it
+        ({}, "market1501->cuhk03", {"real": True}),
         ({"rows": "headline"}, "market1501->cuhk03", {"headline": []}),
         ({"domains": {"cuhk03": None}}, "msmt17->cuhk03", {}),
     ],

@@ -342,7 +342,7 @@ def activation_balance(
     dots = Line2D([], [], color="white", marker="o", mec="black", lw=0)
     dashed = Line2D([], [], color=YELLOW, lw=1.8, ls="--")
     lines = {"equal stripes": dashed, "balanced stripes": RED, "the channels' maxima": dots}
-    legend(figure, lines)
+    legend(figure, lines, "upper")
     return figure
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from reidlib.system.files import root
 
-BASE, RP, RSA = "2-stripe (BL)", "2-stripe+RP", "2-stripe+RSA"
+BASE, RP, RSA, ABP = "2-stripe (BL)", "2-stripe+RP", "2-stripe+RSA", "2-stripe+ABP"
 CONTROL, HALF = "2-stripe+two equal paths", "2-stripe+RSA, p = 0.5"
 LONGER = "in three times the steps"
 
@@ -39,3 +39,33 @@ def test_length_decides_on_market1501():
         assert claims.loc[f"{pair} {LONGER}", "verdict"] == "holds"
     learned = table("market1501", "learned-cpu").set_index("row")
     assert learned["epochs"].round().eq(2).all()
+
+
+def test_boxes_decide_on_drawn_people():
+    errors = table("study", "against_error")
+    assert sorted(errors["x"].unique()) == [0.0, 0.08, 0.24]
+    assert errors["recipe"].str.contains('"steps": 300').all()
+    at = {x: frame for x, frame in errors.groupby("x") if (frame["n"] == 2).all()}
+    for x in (0.0, 0.08):
+        assert of(at[x], RSA)["gain_high"] < 0
+    far = at[0.24]
+    for row in (RSA, HALF, ABP):
+        assert of(far, row)["gain_low"] > 0
+    assert of(far, ABP)["gain"] > max(of(far, RSA)["gain"], of(far, HALF)["gain"])
+    gains = errors[errors["metric"].eq("rank1") & errors["x"].eq(0.24)].dropna(subset="gain")
+    assert (gains["gain_low"] < 0).all()
+    assert len(gains) == 5
+    receptive = errors[errors["row"].isin([RP, CONTROL])]
+    assert (receptive["gain_low"] < 0).all()
+    assert (receptive["gain_high"] > 0).all()
+    claims = table("study", "claims").set_index("claim")
+    means = claims.loc[f"{ABP} gains where boxes are bad (detector's error 0.24)"]
+    assert means["verdict"] == "too small to tell"
+    over = re.search(r"over equal stripes, means \S+ \[(\S+), (\S+)\]", means["note"])
+    assert over
+    assert float(over[1]) < 0 < float(over[2])
+    for row in (RSA, HALF):
+        bad = f"{row} gains where boxes are bad (detector's error 0.24)"
+        assert claims.loc[bad, "verdict"] == "holds"
+    assert claims.loc[f"{RP} over {BASE}", "verdict"] == "too small to tell"
+    assert table("study", "learned").set_index("row")["epochs"].eq(5).all()

@@ -106,11 +106,15 @@ class GLRec(ReIDModel):
 
     def gate(self, t: Tensor, logit: Tensor) -> tuple[Tensor, Tensor]:
         """G: the thetas [N, 2, 3] that place images by t [N, 4], the identity where eta [N] is
-        below 0.5; and eta."""
-        eta = logit.sigmoid()
-        whole = (eta < 0.5).reshape(-1, 1, 1)
-        place = geometry.placement(self.box(t))
-        return torch.where(whole, torch.eye(2, 3, device=t.device), place), eta
+        below 0.5, and where t is beyond the frame; and eta.
+
+        Beyond the frame nothing of an image is left, and empty regions are all alike: in a gallery
+        of 1,000 two such images were the nearest of every query.
+        """
+        eta, box = logit.sigmoid(), self.box(t)
+        beyond = (box[:, :2] >= 1).any(1) | (box[:, 2:] <= -1).any(1)
+        whole = ((eta < 0.5) | beyond).reshape(-1, 1, 1)
+        return torch.where(whole, torch.eye(2, 3, device=t.device), geometry.placement(box)), eta
 
     @property
     def identity_terms(self) -> dict[str, int]:

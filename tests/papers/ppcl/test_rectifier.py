@@ -79,6 +79,19 @@ def test_below_one_half_an_image_is_left_alone(batch):
     assert not torch.allclose(rectified[~whole], batch.images[~whole])
 
 
+def test_what_would_leave_the_frame_stays_as_it_is(batch):
+    """On any of its four sides; what is seen at its edge alone is placed."""
+    away = [[0.5, 0.5, 1.5, 0], [0.5, 0.5, 0, -1.6], [0.5, 0.5, -1.5, 0], [0.5, 0.5, 0, 9]]
+    edge = [[0.5, 0.5, 1.4, 0], [0.5, 0.5, 0, -1.4], [0.5, 0.5, -1.4, 0], [0.5, 0.5, 0, 1.4]]
+    model = says(build(), torch.tensor(away + edge), torch.ones(8))
+    rectified, theta, _ = model.rectify(batch.images)
+    torch.testing.assert_close(theta[:4], geometry.identity(4))
+    torch.testing.assert_close(rectified[:4], batch.images[:4], rtol=0, atol=1e-4)
+    box = geometry.placed_box(theta[4:])
+    torch.testing.assert_close(box, model.box(torch.tensor(edge)))
+    assert not rectified[4:].abs().amax((1, 2, 3)).eq(0).any()
+
+
 def test_a_scale_that_vanishes_still_places_something(batch):
     t = torch.tensor([[-1.0, 0.0, 0.1, 0.2]]).expand(8, 4)
     rectified, theta, _ = says(build(), t, torch.ones(8)).rectify(batch.images)

@@ -218,7 +218,7 @@ def lineage(recipes: Mapping[str, Recipe], names: Mapping[str, Recipe] | None = 
     """
     known = {recipe.training(): name for name, recipe in (names or {}).items()}
     known |= {recipe.training(): name for name, recipe in recipes.items()}
-    panels = [_nodes(recipe.training()) for recipe in recipes.values()]
+    panels = [_once(_nodes(recipe.training())) for recipe in recipes.values()]
     depth = max(node.column for nodes in panels for node in nodes)
     lanes = [max(node.lane for node in nodes) + 1 for nodes in panels]
     figure, axes = plt.subplots(
@@ -249,6 +249,14 @@ def _nodes(recipe: Recipe, column: int = 0, lane: float = 0.0) -> list[_Node]:
         below = max(node.lane for node in branch) + 1
     starts = [node.lane for node in found if node.column == column + 1]
     return [_Node(recipe, column, sum(starts) / len(starts) if starts else lane), *found]
+
+
+def _once(nodes: Sequence[_Node]) -> list[_Node]:
+    """A run that two others begin as, drawn once, between them."""
+    lanes: dict[tuple[Recipe, int], list[float]] = {}
+    for node in nodes:
+        lanes.setdefault((node.recipe, node.column), []).append(node.lane)
+    return [_Node(*key, sum(found) / len(found)) for key, found in lanes.items()]
 
 
 def _parts(recipe: Recipe) -> list[tuple[str, str]]:

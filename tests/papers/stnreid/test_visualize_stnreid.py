@@ -93,6 +93,12 @@ def test_lineage_shows_every_run_that_weights_come_from():
     assert "ReID module: as it is" in texts
     assert any("no training\n0.00 M parameters train" in text for text in texts)
     assert len([t for t in texts if t == "STN: trains"]) == 1, "stage 1"
+    first = base.but(epochs=1.0)
+    both = merged.but(start=tuple(start.but(start=(first,)) for start in merged.start))
+    axis = figures.lineage({"MM": both}, {"first": first}).axes[0]
+    drawn = {text.get_text(): text.get_position()[1] for text in axis.texts}
+    assert [text.get_text() for text in axis.texts].count("first") == 1, "that two begin as it"
+    assert drawn["first"] == pytest.approx(drawn["MM"]), "between the two"
 
 
 def test_the_two_modules_show_the_built_shapes(model):

@@ -40,7 +40,6 @@ EP = {
 WITHOUT_STN = EP5.but(frozen_stn=True, match="holistic")
 
 STAGE1 = "stage 1"  # the row whose STN stage 2 takes over
-UNTRAINED = "stage 1, ReID untrained"  # a control: do trained features teach the STN?
 
 # A profile of a few hundred steps instead of the paper's 120,000 gives the STN so many times the
 # ReID module's rate and stage 1 so many times its steps. The rate was chosen on validation people,
@@ -50,7 +49,7 @@ SHORT_STAGE1 = 4
 
 
 def rows(steps: int | None = None, begin: tuple[Recipe, ...] = ()) -> dict[str, Recipe]:
-    """Every row of Tables 2 to 4 that is ours, by its printed name, ``STAGE1`` and ``UNTRAINED``.
+    """Every row of Tables 2 to 4 that is ours, by its printed name, and ``STAGE1``.
 
     begin: the run that all of a profile's runs begin as, if it has one (``Profile.started``). PM
     takes its STN from another run and would not get it by itself.
@@ -59,8 +58,7 @@ def rows(steps: int | None = None, begin: tuple[Recipe, ...] = ()) -> dict[str, 
     of Ep1 teach an STN nothing: a ReID module that trains along makes both features alike before
     the STN has moved, and whatever the module, fine detail turns the gradient of L_STN almost at
     random (``measure.pointing``). There stage 1 is ours: L_STN alone, on blurred images, through a
-    ReID module that is trained already, and frozen. ``UNTRAINED`` is the same through one with
-    random weights; the paper's schedule, where the module trains along, has no such row.
+    ReID module that is trained already, and frozen.
     """
     dsr = BASELINE.but(model="dsr", steps=0, start=(BASELINE,))  # its features, matched otherwise
     rate = SHORT_STN_RATE if steps else 1.0
@@ -70,8 +68,6 @@ def rows(steps: int | None = None, begin: tuple[Recipe, ...] = ()) -> dict[str, 
         longer = {"steps": SHORT_STAGE1 * steps, "schedule": "cosine"}
         stage1 = EP5.but(frozen_reid=True, head_lr=rate, **longer)
     named = {"Baseline": BASELINE, "DSR(Our)": dsr, STAGE1: stage1}
-    if steps:
-        named[UNTRAINED] = stage1.but(pretrained=False)
     stage2 = EP5.but(frozen_stn=True)
     for name, recipe in {
         **ep,

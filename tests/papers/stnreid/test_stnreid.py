@@ -304,8 +304,6 @@ def test_a_short_training_has_another_stage_1_and_one_rate_for_all_rows_that_tra
     assert rows["STNReID(PM)"].start == (rows[alone],)
     assert rows["STNReID(MM)"].start == (rows["Baseline"], rows[alone])
     assert rows["STNReID(PM)"].head_lr == rows["Baseline"].head_lr == 1.0, "its STN is frozen"
-    assert rows[stnreid.UNTRAINED] == rows[alone].but(pretrained=False)
-    assert stnreid.UNTRAINED not in stnreid.rows(), "there the module trains along"
     own = Profile(name="x", title="x", dataset="synthetic", seeds=(0,), steps=7)
     steps = 7 * stnreid.SHORT_STAGE1
     assert own.apply(rows[alone]).steps == own.apply(rows["STNReID(PM)"]).start[0].steps == steps

@@ -21,7 +21,7 @@ def broken(notebook: NotebookNode, name: str) -> list[str]:
     for number, cell in enumerate(notebook.cells):
         rules = (_outputs, _code) if cell.cell_type == "code" else (_markdown,)
         found += [f"cell {number}: {text}" for rule in rules for text in rule(cell)]
-    return found
+    return [*found, *_ambiguous(notebook)]
 
 
 def tags(cell: NotebookNode) -> list[str]:
@@ -107,6 +107,34 @@ def _code(cell: NotebookNode) -> Iterator[str]:
         if isinstance(node, ast.For) and len(node.body) > LOOP:
             yield f"a loop of more than {LOOP} statements belongs into reidlib"
     yield from _paths(cell)
+
+
+def _ambiguous(notebook: NotebookNode) -> Iterator[str]:
+    """Names that a cell reads and two cells before it assign: which is meant depends on what lies
+    between, and a cell put in or run again changes it."""
+    given: dict[str, list[int]] = {}
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code":
+            assigned, read = _names(cell)
+            for name in sorted(read - assigned):
+                if len(places := given.get(name, [])) > 1:
+                    yield f"cell {number}: {name} is read, which cells {places} all assign"
+            for name in assigned:
+                given.setdefault(name, []).append(number)
+
+
+def _names(cell: NotebookNode) -> tuple[set[str], set[str]]:
+    """What a cell assigns (``+=`` only adds to it), and what it reads; without the variables of
+    comprehensions and lambdas, which end with them."""
+    nodes = [*ast.walk(_tree(cell))]
+    inner = [node.target for node in nodes if isinstance(node, ast.comprehension)]
+    own = {id(name) for target in inner for name in ast.walk(target)}
+    own |= {id(node.target) for node in nodes if isinstance(node, ast.AugAssign)}
+    closed = {n.id for target in inner for n in ast.walk(target) if isinstance(n, ast.Name)}
+    closed |= {a.arg for n in nodes if isinstance(n, ast.Lambda) for a in n.args.args}
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    assigned = {n.id for n in names if isinstance(n.ctx, ast.Store) and id(n) not in own}
+    return assigned, {n.id for n in names if isinstance(n.ctx, ast.Load)} - closed
 
 
 def _markdown(cell: NotebookNode) -> Iterator[str]:

@@ -114,6 +114,14 @@ def source(cell: int, text: str, notebook: NotebookNode) -> None:
     notebook.cells[cell].source = text
 
 
+def twice(notebook: NotebookNode) -> None:
+    """And what is no fault: a name of the cell's own, one that is added to, a comprehension's."""
+    notebook.cells[3].source = "few, own = [1], 2\nfound = []"
+    own = "own = 3\nprint(own)\nfound += [own]\nfew = [own]"
+    notebook.cells[4:] = [new_code_cell(own), new_code_cell("found += few")]
+    notebook.cells += [new_code_cell("[own for own in found]")]
+
+
 SEVEN = "import reidlib.g\nfrom reidlib import a, b, c\nfrom reidlib.papers import d, e, f"
 
 
@@ -140,6 +148,7 @@ SEVEN = "import reidlib.g\nfrom reidlib import a, b, c\nfrom reidlib.papers impo
         (lambda n: source(3, "def f():\n    pass", n), "a FunctionDef belongs into reidlib"),
         (lambda n: source(3, "for x in y:\n    1\n    2\n    3\n    4", n), "a loop of more"),
         (lambda n: source(3, "root = '/home/me/data'", n), "a path of one machine: /home/me"),
+        (twice, "cell 5: few is read, which cells [3, 4] all assign"),
         (lambda n: source(0, "no title", n), "the first cell is not a title"),
         (lambda n: n.metadata.update(widgets={}), "widget states"),
         (lambda n: n.metadata.pop("kernelspec"), "the kernel is not python3"),

@@ -1,5 +1,6 @@
 """Table 1c: sixteen cells of one F; what Adam sees of the weights is their ratio."""
 
+import pandas as pd
 import pytest
 import torch
 
@@ -8,6 +9,7 @@ from reidlib.data import load
 from reidlib.papers.ppcl import decisive, weights
 from reidlib.papers.ppcl import recipe as ppcl
 from reidlib.papers.ppcl.locator import CRLoc
+from reidlib.system.files import root
 from reidlib.train.loop import fit
 from reidlib.workbook import published
 
@@ -89,3 +91,22 @@ def test_what_is_said_of_the_printed_table():
     spread = printed.groupby(ratio)["value"].agg(lambda cells: cells.max() - cells.min())
     assert round(spread.max(), 1) == 4.9
     assert torch.tensor(spread.to_numpy()).gt(0).sum() == 5
+
+
+def test_what_the_notebook_says_of_our_table():
+    """Of the committed table: equal weights find the region best, and ranks do not differ."""
+    table = pd.read_csv(root() / "reports/study/tables/20_ppcl_weights.csv")
+    ratio = (table["lambda_cyc"] / table["lambda_tri"]).round(6)
+    iou, map_ = (table["metric"] == metric for metric in ("IoU", "mAP"))
+    equal = table[iou & (ratio == 1)]
+    assert (equal["low"] > 0).all()
+    assert equal["mean"].min() > table[iou & (ratio != 1)]["mean"].max()
+    assert (table[iou & (ratio <= 0.01)]["high"] < 0).all(), "PP-Triplet leads away"
+    fixed = pd.read_csv(root() / "reports/study/tables/20_ppcl_decisive.csv")
+    fixed = fixed[(fixed["row"] == decisive.FIXED) & (fixed["metric"] == "IoU")]
+    fixed = fixed[(fixed["error"] == weights.ERROR) & (fixed["noise"] == 0)]["mean"].item()
+    stay = table[iou & (ratio >= 100)]["mean"]
+    assert (stay - fixed).abs().max() < 0.005, "with more PP-Cycle they stay"
+    assert (table[map_]["low"] <= 0).all()
+    assert (table[map_]["high"] >= 0).all()
+    assert set(table["n"]) == {2}

@@ -164,6 +164,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "match": "fusion",
         "before_norm": True,
         "kernel_start": "drawn",
+        "spatial_lr": 1.0,
     },
 }
 

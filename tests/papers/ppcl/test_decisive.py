@@ -273,6 +273,30 @@ def test_what_the_notebook_says_of_it():
     assert table["n"].unique().tolist() == [2]
 
 
+def test_what_the_notebook_says_of_real_people():
+    folder = root() / "reports/market1501/tables"
+
+    def rank1(name):
+        table = pd.read_csv(folder / f"20_ppcl_{name}-cpu.csv")
+        return table[table["metric"] == "rank1"].set_index("row")
+
+    table, regions = rank1("table1a"), rank1("locator")
+    rectified, located, own = table.loc["+R"], table.loc["PPCL"], regions.loc["PPCL"]
+    assert round(rectified["gain"], 1) == 4.0
+    assert 0 < rectified["gain_low"] < rectified["gain_high"] < 14.0
+    assert located["gain_low"] < 0 < located["gain_high"], "as good as Resize"
+    assert round(own["gain"], 1) == 0.6
+    kept = pd.read_csv(folder / "20_ppcl_fig5-cpu.csv").set_index(["row", "metric", "x"])
+    gains = kept.loc[("+R", "rank1"), "gain"]
+    assert gains.idxmax() == 60
+    assert kept.loc[("+R", "rank1", 60), "gain_low"] > 0
+    assert kept.loc[("PPCL", "mAP", 100), "gain_low"] > 0
+    gate = pd.read_csv(folder / "20_ppcl_gate-cpu.csv").set_index("kept")["right"]
+    assert 0.60 < gate[0.8] < 0.70, "a third of them"
+    assert set(table["n"]) == {2}
+    assert not (folder / "20_ppcl_table1b-cpu.csv").exists()
+
+
 def test_the_claims_need_more_than_the_whole_reference():
     found = torch.rand(2, 3, len(decisive.ALL), 40, dtype=torch.double) * 0.01
 

@@ -102,6 +102,8 @@ def serve() -> None:
         os.read(0, 1)
         signal.pthread_kill(main, signal.SIGINT)
 
+    # who starts a job in the background may have it ignore interrupts; this one ends by one
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main = threading.get_ident()
     path, folder, parameters = json.loads(sys.argv[1])
     threading.Thread(target=listen, daemon=True).start()

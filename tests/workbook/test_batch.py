@@ -230,6 +230,8 @@ def test_a_notebook_ends_when_who_started_it_dies(checkout: Path, tmp_path: Path
     job = (checkout / "notebooks" / "30_long.ipynb", tmp_path, {"profile": "own"})
     code = "import pickle, sys; from reidlib.workbook.execute import Execution\n"
     code += f"Execution(*pickle.loads({pickle.dumps(job)!r})).run(print)"
+    # as a shell begins what it runs in the background: interrupts are ignored, by its children too
+    code = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {code}"
     starter = subprocess.Popen([sys.executable, "-c", code])
     until = time.monotonic() + 300  # on a machine that has much else to do
     while not begun.exists() and time.monotonic() < until:

@@ -117,6 +117,11 @@ class Profile:
         own = {"dataset": self.dataset, "data_options": self.data_options}
         return baseline.FINE_TUNED.but(**own, **self.start)
 
+    @property
+    def begin(self) -> tuple[Recipe, ...]:
+        """What a run begins as: the baseline of ``start``, or nothing."""
+        return (self.started(),) if self.start else ()
+
     def thinned(self, values: Sequence[Any], keep: Any) -> list[Any]:
         """At most ``points`` of ``values``, in their order: ``keep``, then the ends, then evenly
         spaced. Raises ReidError if ``keep`` is none of them."""

@@ -68,6 +68,7 @@ ALL = (FIXED, WHOLE, *ROWS, TRUE)
 STEPS = 300
 PROBED = 336  # people, three probes each
 COORDINATES: tuple[Coordinates, ...] = get_args(Coordinates)
+METRICS = {"IoU": 1, "mAP": 100}  # what each is told in, of shares
 VERSION = 4  # of what is stored: raise it when the same settings would give other values
 BATCH, LR, DECAY = 24, 1e-3, 5e-4  # pairs a step; AdamW's (of which no loss's weight changes the
 # decay), a tenth of the rate in the second half
@@ -319,7 +320,7 @@ def table(
         town, test = town_and_probes(load, error, test_ids)
         for noise in noises:
             each = [values(run, town, test, noise, steps) for run in runs]
-            for metric, scale in (("IoU", 1), ("mAP", 100)):
+            for metric, scale in METRICS.items():
                 found = scale * torch.stack([one[metric] for one in each]).double()  # [S, C, R, N]
                 lines += [{"error": error, "noise": noise, **line, "metric": metric}
                           for line in _lines(found, test.query["pid"])]  # fmt: skip
@@ -372,6 +373,11 @@ def wide(found: pd.DataFrame) -> pd.DataFrame:
     return table.loc[lines, order["condition"]].rename_axis(columns=None).reset_index()
 
 
+def gain_of(line: Mapping[Any, Any]) -> Interval:
+    """The gain that a line of a table says."""
+    return Interval(*(line[key] for key in ("gain", "low", "high", "people", "n", "probes")))
+
+
 def claims(found: pd.DataFrame) -> list[Claim]:
     """The paper's sentences about CRLoc, judged on ``table``, with the rectifier as it is and the
     detector of the town that F knows: the first noise and the first error. What ranks better than
@@ -395,8 +401,7 @@ def claims(found: pd.DataFrame) -> list[Claim]:
     for text, row, reading, metric in asked:
         same = (first["row"] == row) & (first["coordinates"] == reading)
         (line,) = first[same & (first["metric"] == metric)].to_dict("records")
-        gain = Interval(line["gain"], line["low"], line["high"], line["people"], line["n"],
-                        line["probes"])  # fmt: skip
+        gain = gain_of(line)
         control = None
         if metric == "mAP":
             over = (line["over_whole"], line["whole_low"], line["whole_high"])

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from reidlib.data import Dataset
-from reidlib.evaluate.compare import Interval, bootstrap
+from reidlib.evaluate.compare import bootstrap
 from reidlib.evaluate.verdict import Claim, judged
 from reidlib.papers.ppcl import decisive
 from reidlib.train.store import Run
@@ -24,7 +24,6 @@ PRINTED = "10, 1"  # lambda_cyc, lambda_tri: optimal in the paper
 GRID = {f"{c:g}, {t:g}": {"cycle": c, "maps": t} for c in WEIGHTS for t in WEIGHTS}
 AXES = ("lambda_cyc", "lambda_tri")
 ERROR = 0.08  # of the detector: the town that F knows
-METRICS = {"IoU": 1, "mAP": 100}
 
 
 def table(
@@ -44,7 +43,7 @@ def table(
     town, test = decisive.town_and_probes(load, ERROR, test_ids)
     each = [decisive.values(run, town, test, 0.0, steps, GRID, ("relative",)) for run in runs]
     lines = []
-    for metric, scale in METRICS.items():
+    for metric, scale in decisive.METRICS.items():
         found = scale * torch.stack([one[metric][0] for one in each]).double()  # [S, R, N]
         cells = dict(zip(GRID, found[:, 2:-1].unbind(1), strict=True))
         for name, cell in cells.items():
@@ -62,7 +61,7 @@ def table(
 def wide(found: pd.DataFrame, metric: str) -> pd.DataFrame:
     """The means of ``metric`` in percent: lambda_cyc down, lambda_tri across, as printed."""
     some = found[found["metric"] == metric]
-    scale = 100 / METRICS[metric]
+    scale = 100 / decisive.METRICS[metric]
     return scale * some.pivot(index=AXES[0], columns=AXES[1], values="mean")
 
 
@@ -78,8 +77,8 @@ def claims(found: pd.DataFrame) -> list[Claim]:
     every other ratio."""
     made = []
     for line in ratios(found[found["metric"] == "mAP"]).to_dict("records"):
-        gain = Interval(-line["gain"], -line["high"], -line["low"], line["people"], line["n"],
-                        line["probes"])  # fmt: skip
+        other = decisive.gain_of(line)
+        gain = other._replace(value=-other.value, low=-other.high, high=-other.low)
         text = f"weights {PRINTED} are better than {line['row']} (mAP)"
         made.append(judged(text, "4.3", gain, "mAP"))
     return made

@@ -355,7 +355,7 @@ def test_a_rectifier_must_have_been_trained():
 def test_every_row_begins_as_the_baseline_of_the_profile():
     """With and without a rectifier: F has the same start, whatever else a row takes over."""
     own = profile.load("market1501_cpu", "20_ppcl")
-    rows = ppcl.rows(short=True, begin=(own.started(),))
+    rows = ppcl.rows(short=True, begin=own.begin)
     starts = {name: own.apply(recipe).start for name, recipe in rows.items()}
     assert {start[0] for start in starts.values()} == {own.started()}
     assert [name for name, start in starts.items() if start[-1].model == "glrec"] == [*rows][2:]

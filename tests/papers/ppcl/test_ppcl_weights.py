@@ -32,7 +32,7 @@ def found(tmp_path_factory):
 def test_all_sixteen_cells_are_there(found):
     table = found[0]
     printed = published.table("ppcl_table1c")
-    for metric in weights.METRICS:
+    for metric in decisive.METRICS:
         cells = table[table["metric"] == metric]
         ours = {*zip(cells["lambda_cyc"], cells["lambda_tri"], strict=True)}
         assert ours == {*zip(printed["lambda_cyc"], printed["lambda_tri"], strict=True)}

@@ -287,7 +287,9 @@ def test_what_the_notebook_says_of_real_people():
     assert located["gain_low"] < 0 < located["gain_high"], "as good as Resize"
     assert round(own["gain"], 1) == 0.6
     assert own["gain_low"] > 0
-    kept = pd.read_csv(folder / "20_ppcl_fig5-cpu.csv").set_index(["row", "metric", "x"]).sort_index()
+    kept = (
+        pd.read_csv(folder / "20_ppcl_fig5-cpu.csv").set_index(["row", "metric", "x"]).sort_index()
+    )
     gains = kept.loc[("+R", "rank1"), "gain"]
     assert gains.idxmax() == 60
     assert kept.loc[("+R", "rank1", 60), "gain_low"] > 0

@@ -7,9 +7,15 @@ show only while something is not yet cached) is not compared.
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
+import nbval.kernel
 import pytest
+
+from reidlib.workbook.execute import until_a_kernel_lives
+
+nbval.kernel.start_new_kernel = partial(until_a_kernel_lives, nbval.kernel.start_new_kernel)
 
 
 def pytest_collection_modifyitems(items: list[Any]) -> None:

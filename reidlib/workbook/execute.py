@@ -27,6 +27,7 @@ from reidlib.system.files import atomic_write
 STOPPED = '<span style="color:red; font-size:2em;">Interrupted: this notebook did not end.</span>'
 
 BY_HAND = "stopped by hand"
+STARTS = 3  # of a kernel that dies before any cell has run
 
 Told = Callable[[int, int], None]  # the cells that are through, and how many there are
 
@@ -153,7 +154,8 @@ def _run(path: Path, part: Path, parameters: Mapping[str, Any], told: Told) -> N
             return super().execute_managed_notebook(notebook, *args, **options)
 
     papermill_engines.register("telling", Telling)
-    papermill.execute_notebook(
+    until_a_kernel_lives(
+        papermill.execute_notebook,
         path,
         part,
         dict(parameters),
@@ -164,6 +166,20 @@ def _run(path: Path, part: Path, parameters: Mapping[str, Any], told: Told) -> N
         shutdown_kernel="immediate",  # at Ctrl-C no traceback of a kernel that is closing
         progress_bar=False,
     )
+
+
+def until_a_kernel_lives(run: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """``run(*args, **options)``, which starts a kernel; again if that dies before it ran a cell.
+
+    Its ports are chosen before it starts, and where many programs start side by side another may
+    take one of them first. Raises RuntimeError when ``STARTS`` kernels died.
+    """
+    for left in reversed(range(STARTS)):
+        try:
+            return run(*args, **options)
+        except RuntimeError as died:
+            if not left or "died before replying" not in str(died):
+                raise
 
 
 def _publish(part: Path, folder: Path, notebooks: Path, *, interrupted: bool) -> None:

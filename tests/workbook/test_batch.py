@@ -168,6 +168,28 @@ def test_interrupted_are_marked(
     assert not list(folder.glob(".*"))
 
 
+@pytest.mark.parametrize(("deaths", "status"), [(2, "ok"), (3, "failed")])
+def test_a_kernel_that_dies_at_its_start_is_started_again(
+    deaths: int, status: str, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it does where another program has taken one of its ports."""
+    launcher = f"""
+import os, runpy, sys
+died = len([name for name in os.listdir({str(tmp_path)!r}) if name.startswith("died")])
+if died < {deaths}:
+    open(os.path.join({str(tmp_path)!r}, f"died{{died}}"), "w").close()
+    sys.exit("Address already in use")
+sys.path = [folder for folder in sys.path if folder != {str(tmp_path)!r}]
+runpy.run_module("ipykernel_launcher", run_name="__main__", alter_sys=True)
+"""
+    (tmp_path / "ipykernel_launcher.py").write_text(launcher)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (outcome,) = batch.run("own", ["00_good"], {"steps": 1})
+    assert outcome.status == status
+    assert ("died" in outcome.error) == (status == "failed")
+    assert len(list(tmp_path.glob("died*"))) == deaths
+
+
 def test_side_by_side(
     checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -58,10 +58,11 @@ DRAWN = " (gamma = 0.5, kernels begin as means)"  # the transformer at random
 NO_LIST = "Baseline w/o L_r"
 SORTED = f"Baseline+SC-STN+sorted rows{ALIKE}"
 STILL = f"Full Model, kernels and transformer fixed{ALIKE}"
+TWICE = f"Baseline, the pooled feature twice{ALIKE}"
 ONE_RATE = f"Full Model, one rate{ALIKE}"
 MEAN_EPS = "eps fixed at its learned mean"
 # how such rows are named
-CONTROLS = (EQUAL, ALIKE, DRAWN, NO_LIST, SORTED, STILL, ONE_RATE, MEAN_EPS)
+CONTROLS = (EQUAL, ALIKE, DRAWN, NO_LIST, SORTED, STILL, TWICE, ONE_RATE, MEAN_EPS)
 
 # Rows that begin as the baseline train transformer and kernels at so many times the rate of all
 # else; the paper has one rate. See above for how it was chosen.
@@ -122,7 +123,8 @@ def controls(eps: float | None = None) -> dict[str, Recipe]:
     feature too, and both have the rate ``SHORT_RATE``. Equal size: the same kernels over rows
     without their place ("sorted"), and the same branch whose kernels and transformer stay as they
     began ("fixed"): f_s is then K copies of one pooled feature, with all heads and losses, so what
-    the full model has over it is what these learned. "One rate": they have that of all else.
+    the full model has over it is what these learned. "The pooled feature twice": the second head
+    alone, on one copy and with no transformer. "One rate": they have that of all else.
     eps: what SC-STN learned on average, as a constant; None: without that row.
     """
     full, equal = RECIPE, RECIPE.but(gamma_=0.5)
@@ -136,6 +138,7 @@ def controls(eps: float | None = None) -> dict[str, Recipe]:
         f"Full Model{ALIKE}": alike,
         SORTED: alike.but(spatial="sorted"),
         STILL: alike.but(spatial_lr=0.0),
+        TWICE: equal.but(spatial="gp", stn="none"),
         ONE_RATE: alike.but(spatial_lr=1.0),
         f"Baseline+VCN{ALIKE}": drawn.but(stn="none"),
         f"Baseline+STN+VCN{ALIKE}": alike.but(stn="six"),

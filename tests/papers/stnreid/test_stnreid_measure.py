@@ -108,6 +108,13 @@ class Ramps(torch.nn.Module):
         return torch.cat([images[:, :2].mean((2, 3)), images[:, :2].std((2, 3))], 1)
 
 
+class Blind(torch.nn.Module):
+    """Features that are the same wherever an image is read."""
+
+    def pooled(self, images):
+        return 0 * images.mean((2, 3))
+
+
 def test_the_gradient_through_features_that_know_places_points_to_the_patch(monkeypatch):
     x = torch.linspace(-1, 1, 32).expand(64, 32)
     y = torch.linspace(-1, 1, 64).unsqueeze(1).expand(64, 32)
@@ -130,6 +137,12 @@ def test_the_gradient_through_features_that_know_places_points_to_the_patch(monk
     after, before = (Ramps().pooled(geometry.sample(image, theta)) for theta in ends)
     wanted = Ramps().pooled(pairs.partial)
     assert ((after - wanted).square().sum(1) < (before - wanted).square().sum(1)).all()
+    right, wrong = measure.leads([Ramps()], pairs), measure.leads([Blind()], pairs)
+    assert right["cosine, half of the way"] > 0.8
+    assert wrong["cosine, half of the way"] == 0
+    assert wrong["IoU"] == pytest.approx(measure.overlaps(None, pairs).mean().item())
+    both = measure.leads([Ramps(), Blind()], pairs)
+    assert both == pytest.approx({name: (right[name] + wrong[name]) / 2 for name in right})
 
 
 def test_real_people_have_no_true_patch_in_another_image(dataset):

@@ -297,6 +297,7 @@ def test_controls_differ_from_the_full_model_in_one_thing():
     assert rows[vcn.STILL].but(spatial_lr=vcn.SHORT_RATE) == full
     assert rows[vcn.ONE_RATE].but(spatial_lr=vcn.SHORT_RATE) == full
     assert rows[vcn.SORTED].but(spatial="vcn") == full
+    assert rows[vcn.TWICE].but(spatial="vcn", stn="self") == rows[f"Full Model{vcn.EQUAL}"]
     assert rows[f"Baseline+VCN{vcn.ALIKE}"].but(stn="self", stn_start="identity") == full
     assert rows[f"Baseline+STN+VCN{vcn.ALIKE}"].but(stn="self") == full
     printed = [*vcn.rows().values(), rows[f"Full Model{vcn.EQUAL}"], rows[vcn.ONE_RATE]]

@@ -131,17 +131,18 @@ def judged(
     over: float = 0.0,
     control: tuple[str, Interval] | None = None,
     short: str = "",
+    control_short: str = "",
     digits: int = 1,
     note: str = "",
 ) -> Claim:
     """A claim that an effect is positive (``sign`` -1: negative), or larger than ``over``.
 
     ``control``: a name, and the effect over that control: a claim that would hold gets the verdict
-    on the control.
+    on the control. ``control_short``: why the control has not trained, "" if it has.
     """
     smallest = 0.0 if over else least(unit)
 
-    def of(x: Interval) -> Verdict:
+    def of(x: Interval, short: str = short) -> Verdict:
         low, high = sorted((sign * x.low, sign * x.high))
         return judge(sign * x.value - over, low - over, high - over, least=smallest,
                      seeds=x.seeds, short=short)  # fmt: skip
@@ -159,9 +160,11 @@ def judged(
             )
     if control is not None:
         name, other = control
-        verdict = of(other) if verdict == "holds" else verdict
+        verdict = of(other, control_short) if verdict == "holds" else verdict
         text = f"{other.value:+.{digits}f} [{other.low:+.{digits}f}, {other.high:+.{digits}f}]"
-        notes.append(f"over {name} {text}")
+        notes.append(
+            f"over {name} {text}" + (f" ({control_short})" if control_short and not short else "")
+        )
     alone = found.n == found.seeds == 1  # nothing was resampled
     return Claim(
         claim, where, verdict, printed, found.value, None if alone else found.low,
@@ -183,6 +186,7 @@ def gained(
     return judged(
         claim, where, _points(gain), gain.metric, printed=printed, sign=sign, short=gain.short,
         control=control and (control[0], _points(control[1])),
+        control_short=control[1].short if control else "",
     )  # fmt: skip
 
 

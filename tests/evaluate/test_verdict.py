@@ -73,6 +73,15 @@ def test_a_gain_must_hold_over_its_control_too(control, expected):
     assert lost.verdict == "reversed", "a control rescues nothing"
 
 
+def test_a_control_that_has_not_trained_decides_nothing():
+    late = gain(0.01, 0.02, short="not trained: before")
+    claim = verdict.gained("RP helps", "IV-D", gain(0.03, 0.05), control=("equal heads", late))
+    assert claim.verdict == "too short to judge"
+    assert claim.note == "over equal heads +1.5 [+1.0, +2.0] (not trained: before)"
+    lost = verdict.gained("RP helps", "IV-D", gain(-0.05, -0.03), control=("equal heads", late))
+    assert lost.verdict == "reversed", "the claim itself needs no control for that"
+
+
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [(-0.009, 0.01, "holds"), (-0.02, 0.01, "too small to tell"), (-0.03, -0.02, "reversed")],

@@ -24,6 +24,7 @@ from reidlib.data.partial import make_partial
 from reidlib.errors import ReidError
 from reidlib.evaluate.compare import per_query, summary
 from reidlib.evaluate.metrics import Metrics
+from reidlib.evaluate.verdict import compared
 from reidlib.geometry import (
     box_iou,
     box_to_theta,
@@ -170,6 +171,30 @@ def descended(
         optimizer.step()
         falling.step()
     return theta.detach()
+
+
+def moving_table(models: Mapping[str, Sequence[STNReID]], pairs: Pairs) -> pd.DataFrame:
+    """Whether STNs have left the place where they start: by row the mean IoU with the partial image
+    of the pair and with another pair's, and the spread of theta over pairs (mean sd of its six
+    values). One that compares nothing has twice the same IoU, one that moves nothing no spread."""
+    other = mismatched(pairs, "partial image")
+    lines = {}
+    for name, own in models.items():
+        spread = [thetas(model, pairs).std(0).mean() for model in own]
+        lines[name] = {
+            "IoU": float(overlaps_by_seed(own, pairs).mean()),
+            "IoU, another's partial image": float(overlaps_by_seed(own, other).mean()),
+            "spread of theta": float(torch.stack(spread).mean()),
+        }
+    return pd.DataFrame(lines).T.rename_axis("row")
+
+
+def at_rest(models: Sequence[STNReID], pairs: Pairs) -> str:
+    """Why an STN, one model a seed, is not to be judged: whatever partial image it is shown, it
+    reads the same, as the identity does where it starts. "" if it does compare."""
+    own, other = (overlaps_by_seed(models, x) for x in (pairs, mismatched(pairs, "partial image")))
+    told = compared("", "", other, own, "IoU", people=pairs.pid).verdict == "holds"
+    return "" if told else "its STN reads the same whatever partial image it is shown"
 
 
 def leads(models: Sequence[STNReID], pairs: Pairs, sigma: float = 0.0) -> dict[str, float]:

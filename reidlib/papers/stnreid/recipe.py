@@ -48,6 +48,21 @@ SHORT_STN_RATE = 1.5
 SHORT_STAGE1 = 4
 
 
+# Whether a strong ReID module makes a weak STN (section 5.1), asked of stage 1 in a profile of a
+# few hundred steps, whose STN learns: teachers of three strengths, the second is stage 1's own.
+TEACHERS = ("random", "the profile's start", "the start, trained further as the baseline")
+
+
+def taught(stage1: Recipe) -> dict[str, Recipe]:
+    """``stage1``, the row of a profile of a few hundred steps, by each of ``TEACHERS``."""
+    random, own, further = TEACHERS
+    return {
+        random: stage1.but(pretrained=False),
+        own: stage1,
+        further: stage1.but(start=(BASELINE,)),
+    }
+
+
 def rows(steps: int | None = None, begin: tuple[Recipe, ...] = ()) -> dict[str, Recipe]:
     """Every row of Tables 2 to 4 that is ours, by its printed name, and ``STAGE1``.
 

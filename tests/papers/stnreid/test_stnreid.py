@@ -361,3 +361,14 @@ def test_all_rows_but_ep1_begin_as_a_profiles_baseline():
     assert rows["STNReID(PM)"].start == (first, rows[stnreid.STAGE1])
     assert rows["STNReID(MM)"].start == (rows["Baseline"], rows[stnreid.STAGE1])
     assert rows["DSR(Our)"].start == (rows["Baseline"],)
+
+
+def test_teachers_differ_in_strength_alone():
+    """What is taught, how long and at which rate is the same."""
+    stage1 = stnreid.rows(steps=100)[stnreid.STAGE1]
+    random, own, further = stnreid.taught(stage1).values()
+    assert own == stage1
+    assert random.but(pretrained=True) == own.but(pretrained=True)
+    assert not random.options["pretrained"]
+    assert further.start == (stnreid.BASELINE,)
+    assert further.but(start=own.start) == own

@@ -101,6 +101,40 @@ def test_mismatched_pairs_keep_their_true_patch(dataset):
     assert torch.equal(noise.true, pairs.true)
 
 
+class Looks(torch.nn.Module):
+    """A localization network that knows where every partial image comes from."""
+
+    def __init__(self, pairs):
+        super().__init__()
+        self.pairs = pairs
+
+    def forward(self, partial, holistic):
+        found = [(self.pairs.partial == x).all((1, 2, 3)).nonzero()[0, 0] for x in partial]
+        return geometry.box_to_theta(self.pairs.true[torch.stack(found)])
+
+
+def test_an_stn_at_rest_and_one_that_looks(dataset):
+    pairs = measure.make_pairs(dataset, SIZE)
+    one_box = geometry.box_to_theta(pairs.true[:1]).expand(len(pairs), 2, 3)
+    models = {
+        "looks": [model_with(None), model_with(None)],
+        "identity": [model_with(geometry.identity(len(pairs)))] * 2,
+        "one box": [model_with(one_box)] * 2,
+    }
+    for model in models["looks"]:
+        model.localization = Looks(pairs)
+    table = measure.moving_table(models, pairs)
+    iou, other, spread = table.columns
+    assert table.loc["looks", iou] == pytest.approx(1)
+    assert table.loc["looks", other] < 0.9
+    assert table.loc["looks", spread] > 0.05
+    assert (table.loc[["identity", "one box"], spread] == 0).all()
+    assert (table[iou] == table[other])[["identity", "one box"]].all()
+    reasons = {name: measure.at_rest(own, pairs) for name, own in models.items()}
+    assert [name for name, reason in reasons.items() if not reason] == ["looks"]
+    assert "the same whatever" in reasons["identity"]
+
+
 class Ramps(torch.nn.Module):
     """Features that say where an image of two ramps is read: mean and spread of each ramp."""
 

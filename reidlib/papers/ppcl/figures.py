@@ -51,8 +51,8 @@ def located(
         rectified, box = model.rectify(partial)
         query = model.encode(partial)
         seen = [model.encode(references[:, r]) for r in range(columns)]
-        found = [in_image(model.regions(query, some), some["box"]) for some in seen]
-        fixed = [in_image(box, some["box"]) for some in seen]
+        found = [in_image(model.regions(query, some), some["place"]) for some in seen]
+        fixed = [in_image(box, some["place"]) for some in seen]
     shown, whole, straight = pictures(partial), pictures(references), pictures(rectified)
     titles = ["partial", "rectified", *(names or [""] * columns)]
     grid = [[shown[p], straight[p], *whole[p]] for p in range(rows)]

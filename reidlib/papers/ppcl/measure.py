@@ -70,7 +70,7 @@ def found_regions(model: PPCL, pairs: Pairs) -> Found:
             query, reference = model.encode(p.to(device)), model.encode(h.to(device))
             there = model.regions(query, reference)
             back = model.regions({**reference, "box": there}, query)
-            boxes = (in_image(box, reference["box"]) for box in (there, query["box"]))
+            boxes = (in_image(box, reference["place"]) for box in (there, query["box"]))
             found.append((*boxes, cycle_error(back, query["box"])))
     return Found(*(torch.cat(parts).cpu() for parts in zip(*found, strict=True)))
 

@@ -135,8 +135,8 @@ class PPCL(ReIDModel):
     @classmethod
     def version(cls, options: Mapping[str, Any]) -> int:
         """3: PP-Triplet compares maps and has legal negatives alone; pairs of whole images are
-        compared as a whole."""
-        return 3 if options.get("locate", True) else 1
+        compared as a whole. 4: regions end with the frame."""
+        return 4 if options.get("locate", True) else 1
 
     def train(self, mode: bool = True) -> PPCL:
         super().train(mode)
@@ -158,7 +158,17 @@ class PPCL(ReIDModel):
 
     def rectify(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """x^r of images [N, 3, H, W] as a test gives them, and the regions [N, 4] of the frame that
-        show something."""
+        show something: what GLRec puts beyond the frame is not to be read there.
+
+        The mean over a region that is mostly beyond it would be mostly zeros, which are alike: of
+        1,000 gallery images one such was the nearest of 697 queries.
+        """
+        rectified, place = self.placed(images)
+        return rectified, place.clamp(-1, 1)
+
+    def placed(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """x^r of images [N, 3, H, W], and where GLRec puts them: boxes [N, 4], which may reach
+        beyond the frame."""
         if self.rectifier is None:
             return images, frame(len(images), images.device)
         rectified, theta, _ = self.rectifier.rectify(images)
@@ -234,15 +244,16 @@ class PPCL(ReIDModel):
 
     def encode(self, images: Tensor) -> Encoding:
         """ "feature" [N, C]: of the whole rectified image. With a locator also "maps"
-        [N, C, h, w], "box" [N, 4]: the region that shows something, and "region" [N, D]: its
-        feature."""
-        rectified, box = self.rectify(images)
+        [N, C, h, w], "box" [N, 4]: the region that shows something, "region" [N, D]: its feature,
+        and "place" [N, 4]: where GLRec put the image (``placed``)."""
+        rectified, place = self.placed(images)
         maps = self.reid.backbone(rectified)
         feature = self.reid.neck(self.reid.pool(maps).flatten(1))
         if self.locator is None:
             return {"feature": feature}
+        box = place.clamp(-1, 1)
         region = self.reid.neck(self.region(maps.float(), box))
-        return {"feature": feature, "maps": maps, "box": box, "region": region}
+        return {"feature": feature, "maps": maps, "box": box, "region": region, "place": place}
 
     def distance(self, query: Encoding, gallery: Encoding) -> Tensor:
         """1 - cosine [Q, G] (or the Euclidean distance) between the region of one image and the one
@@ -305,8 +316,8 @@ def is_partial(box: Tensor) -> Tensor:
 
 
 def in_image(box: Tensor, place: Tensor) -> Tensor:
-    """What ``box`` [N, 4] of the frame shows of images that were put at ``place`` [N, 4] of it: a
-    box [N, 4] of the images."""
+    """What ``box`` [N, 4] of the frame shows of images that were put at ``place`` [N, 4]
+    (``PPCL.placed``): a box [N, 4] of the images."""
     return geometry.theta_to_box(
         geometry.compose(geometry.placement(place), geometry.box_to_theta(box))
     )

@@ -16,6 +16,7 @@ from reidlib.papers.ppcl import model as module
 from reidlib.papers.ppcl import recipe as ppcl
 from reidlib.papers.ppcl.constraints import cycle_error, negative_regions, part_triplet
 from reidlib.papers.ppcl.model import PPCL, in_image, is_partial
+from reidlib.papers.ppcl.pooling import cell_weights
 from reidlib.papers.ppcl.rectifier import cut_boxes
 from reidlib.train.build import build_optimizer
 from reidlib.train.loop import fit
@@ -127,6 +128,27 @@ def test_a_fixed_region_is_where_the_rectifier_put_the_image(batch):
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
     assert len(found)
     assert models.option_defaults("ppcl")["match"] == "located"
+
+
+def test_regions_end_with_the_frame(batch, monkeypatch):
+    """Of an image that is placed nine tenths beyond it a tenth is left, not nine of zeros."""
+    model = moved(build()).eval()
+    place = torch.tensor([[-1.0, -1, 1, 1]]).repeat(8, 1)
+    place[3] = torch.tensor([0.9, -1, 1.9, 1])
+    rectify = model.rectifier.rectify
+    monkeypatch.setattr(
+        model.rectifier,
+        "rectify",
+        lambda x: (x, geometry.placement(place[: len(x)]), rectify(x)[2]),
+    )
+    with evaluating(model):
+        encoding = model.encode(batch.images)
+        torch.testing.assert_close(encoding["place"], place)
+        shown = torch.tensor([0.9, -1, 1, 1])
+        torch.testing.assert_close(encoding["box"][3], shown)
+        assert model.rectify(batch.images)[1][3].equal(encoding["box"][3])
+        weights = cell_weights(encoding["box"][3], *model.locator.cells).sum()
+        assert weights > 3 * cell_weights(place[3], *model.locator.cells).sum()
 
 
 def test_a_box_of_a_placed_image_is_one_of_the_image():

@@ -60,9 +60,7 @@ def test_what_the_gate_took_for_partial_moves_both_boxes(model, pairs, monkeypat
     """Else the gate's error would look like a move of CRLoc's."""
     some = select(pairs, [0])
     placed = torch.tensor([[-1.0, -1, 1, 0]])
-    encode = model.encode
-    monkeypatch.setattr(model, "encode", lambda x: {**encode(x), "box": placed.expand(len(x), 4)})
-    monkeypatch.setattr(model, "rectify", lambda x: (x, placed.expand(len(x), 4)))
+    monkeypatch.setattr(model, "placed", lambda x: (x, placed.expand(len(x), 4)))
     axis = figures.located(model, some.partial, some.holistic[:, None]).axes[2]
     low, high = (
         [next(p for p in axis.patches if to_hex(p.get_edgecolor()) == c) for c in (BLUE, RED)]

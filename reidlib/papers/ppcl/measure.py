@@ -177,6 +177,26 @@ def gate_right(
     return found
 
 
+def gains_by_gate(
+    gains: Mapping[tuple[float, float], np.ndarray], right: Mapping[float, Tensor]
+) -> pd.DataFrame:
+    """What queries gain of which the gate takes a cut for whole, and the others.
+
+    gains [S, N]: of each query, in points, by the shares (in %) that are kept of it and of the
+    gallery's images; right: of ``gate_right``, of the same queries. Columns: both shares, how many
+    are taken for whole (%), the mean gain of these and of the others (NaN: there are none).
+    """
+    lines = []
+    for (asked, shown), gain in gains.items():
+        told = right[asked / 100].numpy() > 0
+        line = {"query kept (%)": asked, "gallery kept (%)": shown}
+        line["taken for whole (%)"] = 100 * (1 - told.mean())
+        for name, some in (("gain of these", ~told), ("gain of others", told)):
+            line[name] = gain[some].mean() if some.any() else np.nan
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
 def gate_table(right: Mapping[float, Tensor], people: pd.Series) -> pd.DataFrame:
     """How often the gate tells partial images from whole ones: what ``gate_right`` found on images
     of ``people`` [N].

@@ -282,11 +282,10 @@ def test_what_the_notebook_says_of_real_people():
 
     table, regions = rank1("table1a"), rank1("locator")
     rectified, located, own = table.loc["+R"], table.loc["PPCL"], regions.loc["PPCL"]
-    assert round(rectified["gain"], 1) == 4.0
+    assert 4.9 < rectified["gain"] < 5.0
     assert 0 < rectified["gain_low"] < rectified["gain_high"] < 14.0
     assert located["gain_low"] < 0 < located["gain_high"], "as good as Resize"
-    assert round(own["gain"], 1) == 0.6
-    assert own["gain_low"] > 0
+    assert own["gain_low"] < 0 < own["gain_high"]
     kept = (
         pd.read_csv(folder / "20_ppcl_fig5-cpu.csv").set_index(["row", "metric", "x"]).sort_index()
     )
@@ -296,7 +295,33 @@ def test_what_the_notebook_says_of_real_people():
     gate = pd.read_csv(folder / "20_ppcl_gate-cpu.csv").set_index("kept")["right"]
     assert 0.60 < gate[0.8] < 0.70, "a third of them"
     assert set(table["n"]) == {2}
-    assert not (folder / "20_ppcl_table1b-cpu.csv").exists()
+    both = pd.read_csv(folder / "20_ppcl_table1b-cpu.csv").query("metric == 'rank1'")
+    assert set(both["n"]) == {2}
+    axes = ["row", "query kept (%)", "gallery kept (%)"]
+    cells = both.set_index(axes).sort_index()
+    assert len(cells) == 3 * 16
+    for row in ("Resize", "PPCL"):
+        own = cells.loc[row]
+        for more in (40, 60, 80):  # of the other image
+            assert own["low"][80, more] > own["high"][20, more]
+            assert own["low"][more, 80] > own["high"][more, 20]
+    own = cells.loc["PPCL"]
+    assert (own["gain_low"] < 0).all()
+    below = own[own["gain_high"] < 0].index
+    assert {(80, 20), (80, 40), (80, 60)} <= set(below)
+    assert -10.5 < own["gain"].min() < -10
+    claims = pd.read_csv(folder / "20_ppcl_claims-cpu.csv").set_index("claim")
+    overall = claims.loc["handles arbitrary inputs: better than Resize, mean over the cells"]
+    assert overall["verdict"] == "reversed"
+
+
+def test_what_the_notebook_says_of_drawn_pairs_that_are_both_cut():
+    table = pd.read_csv(root() / "reports/study/tables/20_ppcl_table1b.csv")
+    axes = ["row", "query kept (%)", "gallery kept (%)"]
+    own = table.query("metric == 'rank1'").set_index(axes).sort_index().loc["PPCL"]
+    for more in (40, 60, 80):
+        assert own["low"][80, more] > own["high"][20, more]
+        assert own["low"][more, 80] > own["high"][more, 20]
 
 
 def test_the_claims_need_more_than_the_whole_reference():

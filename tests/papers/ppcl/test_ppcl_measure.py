@@ -1,5 +1,6 @@
 """The measurement itself: what is perfect has an IoU of 1, what does nothing that of the frame."""
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -198,3 +199,15 @@ def test_references_of_a_probe(dataset):
     people = dataset.gallery[dataset.gallery["pid"] != dataset.query["pid"].iloc[0]]
     with pytest.raises(ReidError, match="no gallery image"):
         measure.with_references(dataset.but(gallery=people), [0], SIZE)
+
+
+def test_gains_by_what_the_gate_says_of_a_query():
+    right = {0.8: torch.tensor([[1.0, 0, 0, 1], [1, 1, 0, 1]]), 0.4: torch.ones(2, 4)}
+    gain = np.array([[0.0, -100, 0, 100], [100, 0, -100, 0]])
+    found = measure.gains_by_gate({(80, 20): gain, (40, 60): gain}, right).set_index(
+        ["query kept (%)", "gallery kept (%)"]
+    )
+    assert found.loc[(80, 20)].tolist() == pytest.approx([37.5, -200 / 3, 40])
+    assert found.loc[(40, 60), "taken for whole (%)"] == 0
+    assert np.isnan(found.loc[(40, 60), "gain of these"])
+    assert found.loc[(40, 60), "gain of others"] == 0

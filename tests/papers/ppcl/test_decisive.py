@@ -313,6 +313,11 @@ def test_what_the_notebook_says_of_real_people():
     claims = pd.read_csv(folder / "20_ppcl_claims-cpu.csv").set_index("claim")
     overall = claims.loc["handles arbitrary inputs: better than Resize, mean over the cells"]
     assert overall["verdict"] == "reversed"
+    gate = pd.read_csv(folder / "20_ppcl_gains_by_gate-cpu.csv").set_index(axes[1:])
+    for more in (20, 40, 60):
+        share, lost, others = gate.loc[(80, more)]
+        assert 30 < share < 40, "a third"
+        assert share * lost < (100 - share) * others < 0, "most of it"
 
 
 def test_what_the_notebook_says_of_drawn_pairs_that_are_both_cut():

@@ -101,7 +101,7 @@ def sentences(frame: pd.DataFrame, paper: str) -> tuple[str, str, str]:
     came = f"Of {len(testable)} claims that training decides, {len(held)} hold on drawn people"
     came += f"; the clearest is {_example(held)}." if len(held) else "."
     did_not = f"{_words(len(turned))} of them turned out the other way"
-    did_not += f"; the farthest is {_example(turned)}." if len(turned) else "."
+    did_not += f"; the clearest is {_example(turned)}." if len(turned) else "."
     undecided = int(testable["verdict"].isin(OPEN).sum())
     left = int((drawn["verdict"] == "not testable here").sum())
     pairs = side_by_side(mine)
@@ -192,10 +192,10 @@ def results_page(frame: pd.DataFrame, ran: pd.DataFrame) -> str:
             continue
         title = table_title(COMPONENTS[name])
         table = rows_side_by_side(own)
-        heads = "| row | metric | printed | drawn people | real people |"
-        lines += ["", f"Its {title}:", "", heads, "|---|---|---|---|---|"]
-        for _, line in table[table["on"] == table["on"].iloc[0]].iterrows():
-            cells = [line[c] for c in ("row", "metric", "printed", DRAWN, REAL)]
+        heads = "| row | metric | printed on | printed | drawn people | real people |"
+        lines += ["", f"Its {title}:", "", heads, "|---|---|---|---|---|---|"]
+        for _, line in table[(table[DRAWN] != "") | (table[REAL] != "")].iterrows():
+            cells = [line[c] for c in ("row", "metric", "on", "printed", DRAWN, REAL)]
             lines.append(f"| {' | '.join(cells)} |")
         for data in (DRAWN, REAL):
             under = own[own["data"] == data]

@@ -290,8 +290,7 @@ def test_what_the_notebook_says_of_real_people():
         pd.read_csv(folder / "20_ppcl_fig5-cpu.csv").set_index(["row", "metric", "x"]).sort_index()
     )
     gains = kept.loc[("+R", "rank1"), "gain"]
-    assert gains.idxmax() == 60
-    assert kept.loc[("+R", "rank1", 60), "gain_low"] > 0
+    assert [x for x in gains.index if kept.loc[("+R", "rank1", x), "gain_low"] > 0] == [60]
     gate = pd.read_csv(folder / "20_ppcl_gate-cpu.csv").set_index("kept")["right"]
     assert 0.60 < gate[0.8] < 0.70, "a third of them"
     assert set(table["n"]) == {2}
@@ -308,7 +307,7 @@ def test_what_the_notebook_says_of_real_people():
     own = cells.loc["PPCL"]
     assert (own["gain_low"] < 0).all()
     below = own[own["gain_high"] < 0].index
-    assert {(80, 20), (80, 40), (80, 60)} <= set(below)
+    assert set(below) == {(40, 40), (60, 40), (80, 20), (80, 40), (80, 60)}
     assert -10.5 < own["gain"].min() < -10
     claims = pd.read_csv(folder / "20_ppcl_claims-cpu.csv").set_index("claim")
     overall = claims.loc["handles arbitrary inputs: better than Resize, mean over the cells"]
